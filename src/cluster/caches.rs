@@ -132,6 +132,11 @@ macro_rules! caches {
                 }
             }
 
+            /// Whether objects of a kind say where requests go.
+            pub fn carries_traffic(&self, kind: ObjectKind) -> bool {
+                kind == ObjectKind::Service || self.routes(kind).is_some()
+            }
+
             /// Objects known per kind, for metrics.
             pub fn sizes(&self) -> Vec<(ObjectKind, usize)> {
                 vec![$((ObjectKind::$kind, self.$field.len()),)*]

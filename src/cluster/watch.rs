@@ -25,6 +25,7 @@ use crate::controller::queue::Queue;
 use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
+use crate::model::manifest::has_other_writers;
 use crate::model::meta::Identified;
 use crate::model::object::ObjectKind;
 use crate::model::workload::Pod;
@@ -145,6 +146,11 @@ pub trait Watchable: Sized {
     /// Drops what of every object no plan reads: who has set which field, where that is not asked for, above all.
     fn prune(&mut self, _keeps_managers: bool) {}
 
+    /// Whether anybody but us has written its fields. Nobody asks of what is kept in parts.
+    fn has_other_writers(&self) -> bool {
+        false
+    }
+
     /// Drops what else no plan reads.
     fn slim(&mut self) {}
 }
@@ -168,6 +174,10 @@ macro_rules! watchable {
             fn prune(&mut self, keeps_managers: bool) {
                 prune_metadata(&mut self.metadata, keeps_managers);
             }
+
+            fn has_other_writers(&self) -> bool {
+                has_other_writers(&self.metadata)
+            }
         })*
         $(impl Watchable for $typed {
             fn stream(client: &Client, _: ObjectKind, ns: &str, config: watcher::Config) -> Events<Self> {
@@ -177,6 +187,10 @@ macro_rules! watchable {
 
             fn prune(&mut self, keeps_managers: bool) {
                 prune_metadata(&mut self.metadata, keeps_managers);
+            }
+
+            fn has_other_writers(&self) -> bool {
+                has_other_writers(&self.metadata)
             }
 
             $(fn slim(&mut self) {
@@ -332,7 +346,7 @@ impl<K: Identified + Clone + Debug + Watchable> Feed<K> {
     }
 
     fn take(&self, event: Event<K>) {
-        let event = pruned(event, |object| self.is_of_people(object));
+        let event = pruned(event, |object| self.needs_managers(object));
         if let Event::Apply(object) | Event::InitApply(object) = &event
             && !self.is_kept(object)
         {
@@ -350,14 +364,18 @@ impl<K: Identified + Clone + Debug + Watchable> Feed<K> {
 }
 
 impl<K: Identified + Clone + Debug + Watchable> Feed<K> {
-    /// Of an object of people's that we write into it matters who else does.
-    fn is_of_people(&self, object: &K) -> bool {
+    /// Of an object of people's that we write into it matters who else does; of what carries traffic and is ours,
+    /// whether anybody else does.
+    fn needs_managers(&self, object: &K) -> bool {
+        if is_labelled(object) {
+            return self.caches.carries_traffic(self.kind) && object.has_other_writers();
+        }
         let may_be = matches!(self.scope, Scope::Named | Scope::Theirs);
         let is_read_only = matches!(
             self.kind,
             ObjectKind::EndpointSlice | ObjectKind::Deployment
         );
-        may_be && !is_labelled(object) && !is_read_only
+        may_be && !is_read_only
     }
 
     /// Whether anybody needs the object. Slices are needed with the Service that they are of.

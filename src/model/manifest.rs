@@ -3,7 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -130,6 +130,15 @@ pub fn controller_of<K: kube::ResourceExt>(object: &K) -> Option<&OwnerReference
 pub fn is_ours<K: Identified>(object: &K) -> bool {
     let mut owners = object.owned_by();
     owners.any(|owner| owner.is_controller && owner.api_version.starts_with(GROUP))
+}
+
+/// Whether anybody but us has written fields of an object, besides its status.
+pub fn has_other_writers(metadata: &ObjectMeta) -> bool {
+    let mut entries = metadata.managed_fields.iter().flatten();
+    entries.any(|entry| {
+        let is_whole = entry.subresource.as_deref().unwrap_or_default().is_empty();
+        is_whole && entry.manager.as_deref() != Some(label::SLIPWAY)
+    })
 }
 
 #[cfg(test)]

@@ -213,6 +213,21 @@ impl FailureReason {
         }
     }
 
+    /// Whether a container of it was never made: for want of its image, of what it is configured with, or of a runtime
+    /// that answers. That may be so in one place and not in another.
+    pub fn is_of_making(self) -> bool {
+        match self {
+            Self::ImagePull | Self::ContainerConfig => true,
+            Self::AnalysisFailed
+            | Self::SLOBurn
+            | Self::NoVerdict
+            | Self::HookFailed
+            | Self::ProgressDeadline
+            | Self::CrashLoop
+            | Self::OutOfMemory => false,
+        }
+    }
+
     /// The reason of this name, where this operator knows it.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL

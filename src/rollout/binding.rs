@@ -11,6 +11,8 @@ use super::api::{ReleaseSource, RolloutStatus};
 use super::observed::{Set, SloBurn};
 use super::spec::{Images, Invalid};
 use crate::environment::api::{Deployed, Environment, Severity};
+use crate::model::label;
+use crate::promotion::api::Promotion;
 use crate::release::api::{ImageRef, Release};
 
 /// Where images come from, and what follows from it.
@@ -200,18 +202,9 @@ pub fn releases_between(
 ) -> Vec<Arc<Release>> {
     let status = environment.status.as_ref();
     let desired = status.map_or(&[][..], |status| &status.desired);
-    let is_used = |deployed: &&Deployed| {
-        let mut images = deployed.images.iter();
-        images.any(|image| source.images.values().any(|name| *name == image.name))
-    };
-    let is_stable = |release: &Release| {
-        let mut images = release.spec.images.iter().map(ImageRef::from);
-        stable.is_some_and(|stable| {
-            images.any(|image| stable.values().any(|of| *of == image.reference))
-        })
-    };
+    let is_stable = |release: &Release| runs(stable, release);
     let mut found = Vec::new();
-    for deployed in desired.iter().filter(is_used) {
+    for deployed in desired.iter().filter(|deployed| uses(source, deployed)) {
         let members = deployed.members.iter().map(|member| &member.release);
         let alone = Some(&deployed.release).filter(|_| deployed.members.is_empty());
         let first = members.chain(alone).filter_map(|name| find(name));
@@ -232,6 +225,90 @@ pub fn releases_between(
         }
     }
     found
+}
+
+/// Whether a Rollout takes an image of what an Environment wants.
+fn uses(source: &ReleaseSource, deployed: &Deployed) -> bool {
+    own_images(source, deployed).next().is_some()
+}
+
+/// The images of what an Environment wants that a Rollout takes.
+fn own_images<'a>(
+    source: &'a ReleaseSource,
+    deployed: &'a Deployed,
+) -> impl Iterator<Item = &'a ImageRef> {
+    let images = deployed.images.iter();
+    images.filter(|image| source.images.values().any(|name| *name == image.name))
+}
+
+/// Whether these images are of a Release.
+fn runs(images: Option<&Images>, release: &Release) -> bool {
+    let mut own = release.spec.images.iter().map(ImageRef::from);
+    images.is_some_and(|images| own.any(|image| images.values().any(|of| *of == image.reference)))
+}
+
+/// The versions of the Release that is stable and of the one that the Environment wants; only where there is one of each.
+pub fn versions_between(
+    source: &ReleaseSource,
+    environment: &Environment,
+    stable: Option<&Images>,
+    find: impl Fn(&str) -> Option<Arc<Release>>,
+) -> Option<[String; 2]> {
+    let status = environment.status.as_ref()?;
+    let desired = status.desired.iter();
+    let used: Vec<&Deployed> = desired.filter(|deployed| uses(source, deployed)).collect();
+    let is_one = matches!(used.as_slice(), [one] if one.members.is_empty());
+    let between = releases_between(source, environment, stable, &find);
+    let wanted = between.first().filter(|_| is_one)?;
+    let before = find(between.last()?.spec.previous.as_deref()?)?;
+    let before = runs(stable, &before).then(|| before.spec.version.clone())?;
+    Some([before?, wanted.spec.version.clone()?])
+}
+
+/// Whether the change from what is stable to what the Environment wants changes its database: by its rules, and by what
+/// the promotion that brings it has on record. The promotions of a mirror are in another cluster.
+pub fn has_migrations(
+    source: &ReleaseSource,
+    environment: &Environment,
+    stable: Option<&Images>,
+    find: impl Fn(&str) -> Option<Arc<Promotion>>,
+) -> Option<bool> {
+    let labels = environment.metadata.labels.as_ref();
+    if labels.is_some_and(|labels| labels.contains_key(label::MIRROR_OF)) {
+        return None;
+    }
+    let Some(rules) = &environment.spec.migrations else {
+        return Some(false);
+    };
+    let of_each = |deployed: &Deployed| {
+        let has_run = |image: &ImageRef| {
+            stable.is_some_and(|stable| stable.values().any(|of| *of == image.reference))
+        };
+        let is_new = own_images(source, deployed).any(|image| !has_run(image));
+        let commands = rules.image_from.as_ref();
+        let lacks = commands.is_some_and(|name| {
+            let mut images = deployed.images.iter();
+            !images.any(|image| image.name == *name)
+        });
+        if !is_new || lacks {
+            return Some(false);
+        }
+        let promotion = find(&deployed.promotion)?;
+        let record = promotion.status.as_ref()?.migrations.as_ref()?;
+        let mut phases = record.phases.iter();
+        let has_changed = phases.any(|phase| phase.phase.changes());
+        Some(has_changed || !record.pending.is_empty())
+    };
+    let desired = environment.status.as_ref()?.desired.iter();
+    let said = desired
+        .filter(|deployed| uses(source, deployed))
+        .map(of_each);
+    let said = said.reduce(|one, other| match (one, other) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (Some(false), Some(false)) => Some(false),
+        (None, _) | (_, None) => None,
+    });
+    said.flatten()
 }
 
 #[cfg(test)]
@@ -445,6 +522,88 @@ mod tests {
         assert_eq!(since(Some(&kept()), "c"), ["shop-1", "shop-b"]);
         assert_eq!(since(None, "c"), ["shop-1", "shop-b", "shop-a", "shop-0"]);
         assert_eq!(since(Some(&kept()), ""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn versions_are_those_of_the_release_that_is_stable_and_of_the_one_that_is_wanted() {
+        let with = |name: &str, digest: char, previous: Option<&str>, version: &str| {
+            let mut release = release(name, digest, previous).as_ref().clone();
+            release.spec.version = (!version.is_empty()).then(|| version.to_owned());
+            Arc::new(release)
+        };
+        let between = |versions: [&str; 3]| {
+            let [a, b, c] = versions;
+            let all = [
+                with("shop-a", 'a', None, a),
+                with("shop-b", 'b', Some("shop-a"), b),
+                with("shop-1", 'c', Some("shop-b"), c),
+            ];
+            let find = |name: &str| {
+                let mut all = all.iter();
+                all.find(|release| release.metadata.name.as_deref() == Some(name))
+                    .cloned()
+            };
+            let environment = environment(&["api"], "c");
+            versions_between(&source(), &environment, Some(&kept()), find)
+        };
+        let known = Some(["1.0.0", "1.1.0"].map(str::to_owned));
+        assert_eq!(between(["1.0.0", "", "1.1.0"]), known);
+        assert_eq!(between(["", "1.0.0", "1.1.0"]), None);
+        assert_eq!(between(["1.0.0", "1.0.1", ""]), None);
+    }
+
+    fn promotion(migrations: &serde_json::Value) -> Option<Arc<Promotion>> {
+        let promotion = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Promotion", "metadata": {"name": "staging-1"},
+            "spec": {"environment": "staging", "release": "shop-1", "pipeline": "shop", "images": [], "kind": "Promote",
+                "attempt": 1, "requestedBy": "olga"},
+            "status": {"migrations": migrations},
+        });
+        Some(Arc::new(serde_json::from_value(promotion).unwrap()))
+    }
+
+    #[test]
+    fn whether_a_change_has_migrations_is_on_record_in_the_promotion_that_brings_it() {
+        let mut environment = environment(&["api"], "b");
+        let told = |environment: &Environment, found: Option<Arc<Promotion>>| {
+            has_migrations(&source(), environment, Some(&kept()), |_| found.clone())
+        };
+        assert_eq!(told(&environment, None), Some(false), "no rules");
+        let command = json!({"command": ["db"]});
+        let rules = json!({"database": "db", "image": "db:1", "withoutBackup": true, "validate": command,
+            "run": command, "verify": command});
+        environment.spec.migrations = serde_json::from_value(rules).unwrap();
+        assert_eq!(told(&environment, None), None, "no record yet");
+        assert_eq!(told(&environment, promotion(&json!(null))), None);
+        let record = |more: serde_json::Value| {
+            let mut record = json!({"state": "Done", "database": "db"});
+            json_patch::merge(&mut record, &more);
+            promotion(&record)
+        };
+        assert_eq!(told(&environment, record(json!({}))), Some(false));
+        let pending = record(json!({"pending": ["V2"]}));
+        assert_eq!(told(&environment, pending.clone()), Some(true));
+        let run = json!({"phases": [{"phase": "Run", "job": "j", "state": "Succeeded"}]});
+        assert_eq!(told(&environment, record(run)), Some(true));
+        // What is stable had its migrations before: this change is another one.
+        let stable: Images = [("web".to_owned(), digest('b'))].into();
+        let again = has_migrations(&source(), &environment, Some(&stable), |_| pending.clone());
+        assert_eq!(again, Some(false));
+        let mut other = environment.clone();
+        let rules = other.spec.migrations.as_mut().unwrap();
+        (rules.image, rules.image_from) = (None, Some("migrator".into()));
+        assert_eq!(
+            told(&other, pending.clone()),
+            Some(false),
+            "without that image"
+        );
+        let labels = environment.metadata.labels.get_or_insert_default();
+        labels.insert(label::MIRROR_OF.to_owned(), "hub.staging".to_owned());
+        assert_eq!(
+            told(&environment, pending),
+            None,
+            "its promotions are elsewhere"
+        );
     }
 
     #[test]

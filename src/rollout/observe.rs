@@ -218,8 +218,8 @@ fn burns(rollout: &Rollout, cluster: &Cluster) -> (Vec<SloBurn>, Option<String>)
     (burns, notice)
 }
 
-/// What the Releases of an Environment say of a change, and its error budgets. What nobody records yet (lines, files,
-/// migrations) is not known.
+/// What the Releases of an Environment say of a change, its promotions and its error budgets. What nobody records yet
+/// (lines, files) is not known.
 fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
     let signals = RiskSignals::default();
     let key = Key::of(rollout);
@@ -231,10 +231,6 @@ fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
     let Some(environment) = cluster.caches.environments.get(&of(name)) else {
         return signals;
     };
-    let signals = RiskSignals {
-        budget_left: binding::budget_left(&environment),
-        ..signals
-    };
     let progress = rollout
         .status
         .as_ref()
@@ -243,6 +239,14 @@ fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
     let stable = sets.iter().find(|set| Some(&set.revision) == stable);
     let find = |name: &str| cluster.caches.releases.get(&of(name));
     let images = stable.map(|set| &set.images);
+    let promotion = |name: &str| cluster.caches.promotions.get(&of(name));
+    let signals = RiskSignals {
+        budget_left: binding::budget_left(&environment),
+        has_migrations: binding::has_migrations(source, &environment, images, promotion),
+        ..signals
+    };
+    let versions = binding::versions_between(source, &environment, images, find);
+    let signals = signals.with_versions(versions);
     let releases = binding::releases_between(source, &environment, images, find);
     let commits = releases
         .iter()

@@ -254,6 +254,8 @@ pub struct Service {
     pub is_owned: bool,
     /// Whether its ports are as they should be.
     pub is_current: bool,
+    /// Who has taken the selector or the ports of one that is ours since we last wrote them.
+    pub taken: Option<Taken>,
     /// What there is to know of it where it is people's.
     pub foreign: Option<ForeignService>,
     /// Uids of the pods behind it that answer.
@@ -421,6 +423,14 @@ impl Observed {
         let pods = self.pods.iter();
         let of_revision = pods.filter(move |pod| pod.revision == *revision && !pod.is_ending);
         of_revision.filter_map(|pod| pod.trouble.as_ref())
+    }
+
+    /// Of these, what tells of the revision. Where one of its pods is ready, the template can be run, and a container that
+    /// was never made elsewhere tells of that place: a node, a registry that has had enough.
+    pub fn faults(&self, revision: &Revision) -> impl Iterator<Item = &Trouble> {
+        let has_run = self.ready(revision) > 0;
+        let troubles = self.troubles(revision);
+        troubles.filter(move |trouble| !(has_run && trouble.reason.is_of_making()))
     }
 }
 

@@ -267,6 +267,16 @@ impl RiskSignals {
         }
     }
 
+    /// Adds how far apart the versions are of the Release that is stable and of the one that is wanted.
+    #[must_use]
+    pub fn with_versions(self, versions: Option<[String; 2]>) -> Self {
+        let bump = versions.and_then(|[before, wanted]| bump_between(&before, &wanted));
+        Self {
+            bump: self.bump.max(bump),
+            ..self
+        }
+    }
+
     /// Adds what the commits say in their subjects: that something breaks, and never that nothing does, because that may
     /// stand below the subject.
     #[must_use]
@@ -313,6 +323,11 @@ fn bump_of(before: &str, wanted: &str) -> Option<Bump> {
     if repository != other {
         return None;
     }
+    bump_between(before, wanted)
+}
+
+/// How far apart two versions are, as far as they are versions.
+fn bump_between(before: &str, wanted: &str) -> Option<Bump> {
     let (before, wanted) = (version(before)?, version(wanted)?);
     Some(match (before, wanted) {
         ([a, ..], [b, ..]) if a != b => Bump::Major,

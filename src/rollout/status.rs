@@ -153,6 +153,7 @@ fn remembered(progress: &Progress) -> impl PartialEq {
         replicas,
         driven,
         foreign,
+        meddled,
         paused,
         undo,
         restart,
@@ -168,6 +169,7 @@ fn remembered(progress: &Progress) -> impl PartialEq {
             ready: _,
             progressed_at: _,
             peak_weight: _,
+            unmade_since,
             measuring_since,
             trail,
             held,
@@ -177,11 +179,11 @@ fn remembered(progress: &Progress) -> impl PartialEq {
             retries,
         } = change;
         let step = (step, step_started_at, measuring_since, trail);
-        let held = (held, approvals, stuck, overruled, retries);
+        let held = (held, approvals, stuck, overruled, retries, unmade_since);
         (revision, started_at, step, held)
     });
     let revisions = (stable, change, failed, draining, undo, restart);
-    let others = (replicas, driven, foreign, paused, decided, rest);
+    let others = (replicas, driven, foreign, meddled, paused, decided, rest);
     (revisions, others)
 }
 

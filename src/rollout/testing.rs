@@ -154,6 +154,7 @@ impl Observed {
             foreign_keys: Vec::new(),
             is_owned: true,
             is_current: true,
+            taken: None,
             foreign: None,
             ready: self
                 .pods

@@ -92,6 +92,51 @@ pub fn taken(metadata: &ObjectMeta) -> Option<Taken> {
     })
 }
 
+/// Who has taken a field of an object of ours that `change` writes, and when: the field manager that did so last. `None`
+/// while we have all of these fields, and where nobody can be told.
+pub fn taken_of(metadata: &ObjectMeta, change: &Value) -> Option<Taken> {
+    let entries = metadata.managed_fields.iter().flatten();
+    let (ours, others): (Vec<_>, Vec<_>) =
+        entries.partition(|entry| entry.manager.as_deref() == Some(label::SLIPWAY));
+    let has = |entry: &ManagedFieldsEntry, path: &Vec<&str>| {
+        let fields = entry.fields_v1.as_ref();
+        fields.is_some_and(|fields| has_field(&fields.0, path))
+    };
+    let mut written = fields_of(change);
+    written.retain(|path| !ours.iter().any(|entry| has(entry, path)));
+    let takes = |entry: &&ManagedFieldsEntry| written.iter().any(|path| has(entry, path));
+    let latest = others.into_iter().filter(takes);
+    let latest = latest.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    Some(Taken {
+        by: latest.manager.clone()?,
+        at: latest.time.as_ref().map(|time| time.0),
+    })
+}
+
+/// The fields that a merge patch writes, each as the way to it.
+fn fields_of(change: &Value) -> Vec<Vec<&str>> {
+    let Some(fields) = change.as_object().filter(|fields| !fields.is_empty()) else {
+        return vec![Vec::new()];
+    };
+    let fields = fields.iter().flat_map(|(key, value)| {
+        let below = fields_of(value).into_iter();
+        below.map(|rest| std::iter::once(key.as_str()).chain(rest).collect())
+    });
+    fields.collect()
+}
+
+/// Whether a field is among those of a manager. What is atomic has nothing below it.
+fn has_field(fields: &Value, path: &[&str]) -> bool {
+    let Some((key, rest)) = path.split_first() else {
+        return true;
+    };
+    let below = fields.get(format!("f:{key}"));
+    below.is_some_and(|below| {
+        let is_atomic = below.as_object().is_some_and(serde_json::Map::is_empty);
+        is_atomic || has_field(below, rest)
+    })
+}
+
 /// What a router works on.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
@@ -335,5 +380,58 @@ impl Router {
             Self::Nginx(ingress) => ingress.rendered(scene, division).map(Some),
             Self::Named(_) | Self::Istio(_) | Self::Traefik(_) => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    fn by(manager: &str, fields: &Value, second: i64) -> Value {
+        let time = Timestamp::from_second(second).unwrap().to_string();
+        json!({"manager": manager, "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": fields, "time": time})
+    }
+
+    fn told(entries: &Value, change: &Value) -> Option<String> {
+        let metadata: ObjectMeta =
+            serde_json::from_value(json!({"managedFields": entries})).unwrap();
+        taken_of(&metadata, change).map(|taken| taken.by)
+    }
+
+    #[test]
+    fn who_has_taken_a_field_is_told_by_that_field_and_not_by_others() {
+        let weights = json!({"spec": {"rules": [{"backendRefs": []}]}});
+        let whole = json!({"f:spec": {"f:parentRefs": {}, "f:rules": {}}});
+        let ours = by(label::SLIPWAY, &whole, 1);
+        let left = by(label::SLIPWAY, &json!({"f:spec": {"f:parentRefs": {}}}), 1);
+        let rules = json!({"f:spec": {"f:rules": {}}});
+        let (flux, argo) = (by("flux", &rules, 2), by("argocd", &rules, 3));
+        let names = by("kubectl", &json!({"f:spec": {"f:hostnames": {}}}), 9);
+        let status = by("gateway", &json!({"f:status": {"f:parents": {}}}), 9);
+        assert_eq!(told(&json!([]), &weights), None);
+        assert_eq!(told(&json!([ours, names, status]), &weights), None);
+        let taken = json!([left, flux, argo, names, status]);
+        assert_eq!(told(&taken, &weights), Some("argocd".to_owned()));
+        let hosts = json!({"spec": {"hostnames": ["shop.test"]}});
+        assert_eq!(told(&taken, &hosts), Some("kubectl".to_owned()));
+        // Both have it: they agree.
+        assert_eq!(told(&json!([ours, flux]), &weights), None);
+    }
+
+    #[test]
+    fn a_field_below_an_atomic_one_is_its_managers_and_one_of_a_list_is_of_the_list() {
+        let selector = json!({"spec": {"selector": {"app": "api", "tier": null}}});
+        let tool = by("tool", &json!({"f:spec": {"f:selector": {}}}), 2);
+        assert_eq!(told(&json!([tool]), &selector), Some("tool".to_owned()));
+        let ports = json!({"spec": {"ports": [{"port": 80}]}});
+        let one = json!({"f:spec": {"f:ports": {".": {}, "k:{\"port\":80}": {"f:port": {}}}}});
+        let tool = by("tool", &one, 2);
+        assert_eq!(told(&json!([tool]), &ports), Some("tool".to_owned()));
+        let weight = json!({"metadata": {"annotations": {"canary-weight": "10"}}});
+        let other = json!({"f:metadata": {"f:annotations": {".": {}, "f:note": {}}}});
+        assert_eq!(told(&json!([by("tool", &other, 2)]), &weight), None);
     }
 }

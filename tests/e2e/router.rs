@@ -385,6 +385,19 @@ async fn a_tool_that_takes_everything_back_loses_no_request() {
                 take_back(app, *kind, object).await;
             }
         }
+        // It is not fought where nothing is lost by that, until a person says so.
+        let is_left = |rollout: &Value| {
+            let conditions = rollout["status"]["conditions"].as_array();
+            conditions.is_some_and(|all| {
+                let mut all = all.iter();
+                all.any(|one| one["type"] == "Stalled" && one["reason"] == "FieldContested")
+            })
+        };
+        let is_done = |rollout: &Value| rollout["status"]["phase"] == "Healthy" || is_left(rollout);
+        let left = app.until("left to people, or done", is_done).await;
+        if is_left(&left) {
+            app.decide("Resume").await;
+        }
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
         let frames = route.frames();

@@ -1,21 +1,30 @@
 //! A Rollout whose operator is killed, or whose API server fails, at every write. It ends as if nothing had been.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams};
-use serde_json::json;
-use slipway::rollout::api::Phase;
-use testbed::proxy::{Fault, Match, Proxy, What};
-use testbed::scripted::ScriptedGateway;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use slipway::rollout::api::{Phase, RolloutStatus};
+use testbed::proxy::{Fault, Injected, Match, Proxy, What};
+use testbed::scripted::{ScriptedGateway, routes};
+use tokio::task::AbortHandle;
 
 use crate::cluster::{Space, config, wait_for, with_namespace};
 use crate::operator::Operator;
 use crate::rollout::{SOON, Subject, manifest, routed, stable};
 
-/// Writes of an undisturbed run from the first object to the last: a few more than there are.
-const WRITES: u64 = 40;
+/// Of so many of the last writes of a change it depends on the moment whether they come together or apart.
+const UNSTEADY: u64 = 4;
 
 /// How many writes lie between faults. `make test` stays quick with `quick`; `make e2e-full` takes every write.
 pub(crate) fn stride(quick: usize) -> usize {
@@ -24,7 +33,7 @@ pub(crate) fn stride(quick: usize) -> usize {
 }
 
 /// A proxy in front of the API server, and a kubeconfig that leads through it.
-pub(crate) async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
+pub(crate) async fn proxied(space: &Space) -> (Proxy, PathBuf) {
     let proxy = Proxy::start(config().await).await.unwrap();
     let path = std::env::temp_dir().join(format!("proxy-{}.yaml", space.name));
     proxy.write_kubeconfig(&path).unwrap();
@@ -34,52 +43,302 @@ pub(crate) async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_operator_killed_after_any_write_finishes_what_it_began() {
-    let kills: Vec<_> = (1..=WRITES).step_by(stride(3)).collect();
-    let (early, late) = kills.split_at(kills.len() / 2);
-    tokio::join!(killed_after(early), killed_after(late));
+    let canary = routed();
+    tokio::join!(killed(&canary, 4, (0, 2)), killed(&canary, 4, (1, 2)));
 }
 
-/// Changes a Rollout once for each of these writes, and kills the operator after it.
-async fn killed_after(writes: &[u64]) {
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_operator_killed_after_any_write_of_a_switch_finishes_it() {
+    let switch = json!({"spec": {
+        "traffic": {"drain": "1s"}, "strategy": {"type": "BlueGreen", "steps": null}}});
+    killed(&switch, 6, (0, 1)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_operator_killed_after_any_write_by_numbers_of_pods_finishes_what_it_began() {
+    killed(&json!({}), 6, (0, 1)).await;
+}
+
+/// Changes a Rollout undisturbed, which tells how many writes that takes, and then once for each of this part of them, with
+/// the operator killed after it: everything is to come about as it did undisturbed.
+async fn killed(extra: &Value, quick: usize, (part, parts): (usize, usize)) {
     with_namespace(async |space| {
         let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
-        let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
-        let args = ["--no-leader-election"];
-        let first = Operator::start_with(&space.name, &kubeconfig, &args);
-        api.until_phase(Phase::Healthy).await;
+        let trail = Trail::start(space);
+        let mut whole = extra.clone();
+        json_patch::merge(&mut whole, &json!({"spec": {"revisionHistoryLimit": 1}}));
+        let api = Subject::create(space, &manifest("greeter:1", &whole)).await;
+        let victim = Victim {
+            space,
+            api,
+            proxy,
+            kubeconfig,
+            trail,
+        };
+        let first = victim.operator();
+        victim.api.until_phase(Phase::Healthy).await;
         first.kill().await;
-        let mut version = 1;
-        for &kill_after in writes {
-            let mut operator = Operator::start_with(&space.name, &kubeconfig, &args);
-            let fault = Fault::new(Match::writes(), What::KillPid(operator.pid())).nth(kill_after);
-            let injected = proxy.inject(fault);
-            let before = api.status().await;
-            version += 1;
-            api.set_image(&format!("greeter:{version}")).await;
-            let stable_before = stable(&before);
-            let healthy = api.until_promoted(&stable_before);
-            tokio::select! {
-                _ = operator.ended() => {}
-                _ = healthy => {}
-            }
-            injected.remove();
-            let operator = if injected.hits() > 0 {
-                Operator::start_with(&space.name, &kubeconfig, &args)
-            } else {
-                operator
-            };
-            let after = api.until("promoted after a kill", |status| {
-                status.phase == Some(Phase::Healthy) && stable(status) != stable_before
-            });
-            let after = after.await;
-            api.until_alone(&stable(&after)).await;
-            let result = after.history[0].result.as_str();
-            assert_eq!(result, "Promoted", "killed after write {kill_after}");
-            operator.kill().await;
+        let (undisturbed, count) = victim.change(2, u64::MAX).await;
+        let writes = count.matched();
+        let kills = (1..=writes).step_by(stride(quick));
+        let kills = kills.skip(part).step_by(parts).zip(3..);
+        for (kill_after, version) in kills {
+            let (course, injected) = victim.change(version, kill_after).await;
+            let is_late = kill_after + UNSTEADY >= writes;
+            let is_killed = injected.hits() > 0;
+            assert!(
+                is_killed || is_late,
+                "not killed after write {kill_after} of {writes}"
+            );
+            assert_eq!(
+                course, undisturbed,
+                "killed after write {kill_after} of {writes}"
+            );
         }
+        assert!(writes > 3 * UNSTEADY, "{writes} writes");
+        let _ = std::fs::remove_file(&victim.kubeconfig);
     })
     .await;
+}
+
+/// A Rollout whose operator is killed.
+struct Victim<'a> {
+    space: &'a Space,
+    api: Subject,
+    proxy: Proxy,
+    kubeconfig: PathBuf,
+    trail: Trail,
+}
+
+impl Victim<'_> {
+    fn operator(&self) -> Operator {
+        let args = ["--no-leader-election"];
+        Operator::start_with(&self.space.name, &self.kubeconfig, &args)
+    }
+
+    /// Changes to this version, with the operator killed after this write: how that came about, and what was counted.
+    async fn change(&self, version: u64, kill_after: u64) -> (Course, Injected) {
+        let (space, api) = (self.space, &self.api);
+        let mut operator = self.operator();
+        let before = api.status().await;
+        let stable_before = stable(&before);
+        let there = self.trail.begin(space).await;
+        let fault = Fault::new(Match::writes(), What::KillPid(operator.pid())).nth(kill_after);
+        let injected = self.proxy.inject(fault);
+        api.set_image(&format!("greeter:{version}")).await;
+        let ended = async {
+            let after = api.until_promoted(&stable_before).await;
+            api.until_alone(&stable(&after)).await;
+            after
+        };
+        tokio::select! {
+            _ = operator.ended() => {}
+            _ = ended => {}
+        }
+        injected.remove();
+        if injected.hits() > 0 {
+            operator = self.operator();
+        }
+        let after = api.until_promoted(&stable_before).await;
+        api.until_alone(&stable(&after)).await;
+        let known = |status: &RolloutStatus, at: usize| {
+            let ending = status.history.get(at);
+            ending.map(|it| (it.revision.clone(), it.result.as_str().to_owned()))
+        };
+        let promoted = Some((stable(&after), "Promoted".to_owned()));
+        assert_eq!(
+            known(&after, 0),
+            promoted,
+            "killed after write {kill_after}"
+        );
+        assert_eq!(
+            known(&after, 1),
+            known(&before, 0),
+            "killed after write {kill_after}"
+        );
+        let course = self.trail.course(space, &stable(&after), &there).await;
+        operator.kill().await;
+        (course, injected)
+    }
+}
+
+/// What becomes of everything that says where requests go, value after value, as watches tell of it.
+pub(crate) struct Trail {
+    seen: Arc<Mutex<Vec<(String, String)>>>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// How a change came about, and how things stood in the end.
+#[derive(Clone, Debug, PartialEq)]
+struct Course {
+    /// The canary's weights in the route.
+    weights: Vec<String>,
+    /// What the Services selected, by their names; the new revision is `new`.
+    selected: BTreeMap<String, Vec<String>>,
+    /// ReplicaSets that were made.
+    made: usize,
+    /// Whether pods of the new revision went once they were wanted.
+    has_fallen: bool,
+    /// How many pods each ReplicaSet has, the new one last.
+    pods: Vec<i32>,
+}
+
+fn weight_of(route: &DynamicObject) -> String {
+    let weight = route.data.pointer("/spec/rules/0/backendRefs/1/weight");
+    weight.map(Value::to_string).unwrap_or_default()
+}
+
+fn selected_by(service: &Service) -> String {
+    let selector = service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.selector.as_ref());
+    let revision = selector.and_then(|selector| selector.get("slipway.dev/revision"));
+    revision.cloned().unwrap_or_default()
+}
+
+fn wanted_of(set: &ReplicaSet) -> String {
+    set.spec.replicas.unwrap_or(1).to_string()
+}
+
+impl Trail {
+    pub(crate) fn start(space: &Space) -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (client, namespace) = (&space.client, &space.name);
+        let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+        let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+        let tasks = vec![
+            follow(routes(client, namespace), "route ", weight_of, &seen),
+            follow(services, "", selected_by, &seen),
+            follow(sets, "set ", wanted_of, &seen),
+        ];
+        Self { seen, tasks }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Vec<(String, String)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The values of an object, without repetitions: `route <name>`, the name of a Service, or `set <name>`.
+    pub(crate) fn of(&self, name: &str) -> Vec<String> {
+        let seen = self.seen();
+        let own = seen.iter().filter(|(of, _)| of == name);
+        let mut values: Vec<String> = own.map(|(_, value)| value.clone()).collect();
+        values.dedup();
+        values
+    }
+
+    /// How things are now, by name.
+    async fn live(space: &Space) -> BTreeMap<String, String> {
+        let (client, namespace) = (&space.client, &space.name);
+        let all = ListParams::default();
+        let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+        let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+        let routes = routes(client, namespace).list(&all).await.unwrap();
+        let (services, sets) = (
+            services.list(&all).await.unwrap(),
+            sets.list(&all).await.unwrap(),
+        );
+        let routes = routes
+            .iter()
+            .map(|it| (format!("route {}", it.name_any()), weight_of(it)));
+        let services = services.iter().map(|it| (it.name_any(), selected_by(it)));
+        let sets = sets
+            .iter()
+            .map(|it| (format!("set {}", it.name_any()), wanted_of(it)));
+        routes.chain(services).chain(sets).collect()
+    }
+
+    /// Waits until the watches have told of everything that is there.
+    pub(crate) async fn catch_up(&self, space: &Space) -> BTreeMap<String, String> {
+        wait_for("the watches to catch up", SOON, async || {
+            let live = Self::live(space).await;
+            let is_told = live
+                .iter()
+                .all(|(name, value)| self.of(name).last() == Some(value));
+            is_told.then_some(live)
+        })
+        .await
+    }
+
+    /// A change begins: what was told before is forgotten. Names of what is there.
+    pub(crate) async fn begin(&self, space: &Space) -> BTreeSet<String> {
+        let live = self.catch_up(space).await;
+        let names = live.keys().cloned().collect();
+        *self.seen() = live.into_iter().collect();
+        names
+    }
+
+    /// How the change to this revision came about.
+    async fn course(&self, space: &Space, revision: &str, there: &BTreeSet<String>) -> Course {
+        wait_for("no more than one earlier revision", SOON, async || {
+            let live = Self::live(space).await;
+            let sets = live.keys().filter(|name| name.starts_with("set "));
+            (sets.count() == 2).then_some(())
+        })
+        .await;
+        let live = self.catch_up(space).await;
+        let is_set = |name: &&String| name.starts_with("set ");
+        let is_new = |name: &&String| name.ends_with(revision);
+        let pods = |name: &String| live[name].parse::<i32>().unwrap();
+        let (new, old): (Vec<_>, Vec<_>) = live.keys().filter(is_set).partition(is_new);
+        let counts = self.of(new[0]);
+        let counts: Vec<i32> = counts.iter().map(|count| count.parse().unwrap()).collect();
+        let services = live.keys().filter(|name| !name.contains(' '));
+        let as_word = |value: String| {
+            if value == revision {
+                "new".into()
+            } else {
+                "old".into()
+            }
+        };
+        let selected = services.map(|name| {
+            let values = self.of(name).into_iter().map(as_word);
+            (name.clone(), values.collect())
+        });
+        let told: BTreeSet<String> = self.seen().iter().map(|(name, _)| name.clone()).collect();
+        Course {
+            weights: self.of("route api"),
+            selected: selected.collect(),
+            made: told.difference(there).filter(is_set).count(),
+            has_fallen: !counts.is_sorted(),
+            pods: old.into_iter().chain(new).map(pods).collect(),
+        }
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Notes a value of every version of every object of a kind.
+fn follow<K>(
+    api: Api<K>,
+    prefix: &'static str,
+    value: fn(&K) -> String,
+    seen: &Arc<Mutex<Vec<(String, String)>>>,
+) -> AbortHandle
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let versions = watcher(api, watcher::Config::default()).applied_objects();
+    let seen = Arc::clone(seen);
+    let task = tokio::spawn(versions.for_each(move |version| {
+        if let Ok(object) = version {
+            let told = (format!("{prefix}{}", object.name_any()), value(&object));
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.push(told);
+        }
+        std::future::ready(())
+    }));
+    task.abort_handle()
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
@@ -224,43 +225,53 @@ async fn a_canary_that_cannot_run_is_given_up_within_seconds_and_says_why() {
     for (script, reason) in [
         ("crash-loop", "CrashLoop"),
         ("image-missing", "ImagePull"),
-        ("config-error", "ContainerConfig"),
         ("oom", "OutOfMemory"),
     ] {
-        with_namespace(async |space| {
-            let _operator = Operator::start(&space.name);
-            let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
-            let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
-            let first = api.until_phase(Phase::Healthy).await;
-            let template = json!({
-                "metadata": {"annotations": {"testbed.slipway.dev/script": script}},
-                "spec": {"containers": [{"name": "web", "image": "greeter:2"}]},
-            });
-            api.patch(json!({"spec": {"template": template}})).await;
-            let back = api.until_phase(Phase::RolledBack).await;
-            assert_eq!(stable(&back), stable(&first), "{script}");
-            assert!(
-                back.message.as_ref().unwrap().contains(reason),
-                "{script}: {:?}",
-                back.message
-            );
-            let stalled = back
-                .conditions
-                .iter()
-                .find(|c| c.type_ == "Stalled")
-                .unwrap();
-            assert_eq!(stalled.status, "True", "{script}");
-            api.until_alone(&stable(&first)).await;
-            // A fix goes through.
-            let fixed = json!({
-                "metadata": {"annotations": {"testbed.slipway.dev/script": null}},
-                "spec": {"containers": [{"name": "web", "image": "greeter:3"}]},
-            });
-            api.patch(json!({"spec": {"template": fixed}})).await;
-            api.until_promoted(&stable(&first)).await;
-        })
-        .await;
+        let took = given_up(script, reason).await;
+        assert!(took.as_secs() <= 15, "{script}: it took {took}");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_canary_whose_container_cannot_be_made_is_given_up_once_that_did_not_pass() {
+    let took = given_up("config-error", "ContainerConfig").await;
+    assert!((20..=40).contains(&took.as_secs()), "it took {took}");
+}
+
+/// A version whose pods play this script is given up, and a fix goes through; how long it was on its way.
+async fn given_up(script: &str, reason: &str) -> SignedDuration {
+    let mut took = None;
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
+        let first = api.until_phase(Phase::Healthy).await;
+        let template = json!({
+            "metadata": {"annotations": {"testbed.slipway.dev/script": script}},
+            "spec": {"containers": [{"name": "web", "image": "greeter:2"}]},
+        });
+        api.patch(json!({"spec": {"template": template}})).await;
+        let back = api.until_phase(Phase::RolledBack).await;
+        assert_eq!(stable(&back), stable(&first), "{script}");
+        let said = back.message.as_ref().unwrap();
+        assert!(said.contains(reason), "{script}: {said}");
+        let mut conditions = back.conditions.iter();
+        let stalled = conditions.find(|c| c.type_ == "Stalled").unwrap();
+        assert_eq!(stalled.status, "True", "{script}");
+        let ending = &back.history[0];
+        took = Some(ending.finished_at.duration_since(ending.started_at));
+        api.until_alone(&stable(&first)).await;
+        // A fix goes through.
+        let fixed = json!({
+            "metadata": {"annotations": {"testbed.slipway.dev/script": null}},
+            "spec": {"containers": [{"name": "web", "image": "greeter:3"}]},
+        });
+        api.patch(json!({"spec": {"template": fixed}})).await;
+        api.until_promoted(&stable(&first)).await;
+    })
+    .await;
+    took.unwrap()
 }
 
 #[tokio::test]
@@ -503,6 +514,62 @@ async fn a_hook_that_cannot_run_is_given_up_within_seconds_and_stopped() {
         api.patch(fixed).await;
         api.until_promoted(&stable(&first)).await;
         nodes().remove_rule(&missing);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn pods_without_users_are_checked_and_steps_that_are_edited_meanwhile_are_taken_up() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let with_steps = |rest: &[Value]| {
+            let run = json!({"run": {"name": "smoke", "job": {"image": "smoke:1"}}});
+            let first = json!({"scale": {"canary": 3}});
+            let begun = [first, run, json!({"setWeight": {"weight": 25}})];
+            let steps = [&begun[..], rest].concat();
+            json!({"spec": {"strategy": {"steps": steps}}})
+        };
+        let pause = json!({"pause": {}});
+        let whole = merged(&routed(), &with_steps(std::slice::from_ref(&pause)));
+        let api = Subject::create(space, &manifest("greeter:1", &whole)).await;
+        let first = api.until_phase(Phase::Healthy).await;
+        api.set_image("greeter:2").await;
+        let looked_at = api.until_phase(Phase::Paused).await;
+        assert_eq!(
+            looked_at.canary.unwrap().replicas,
+            3,
+            "more than a quarter needs"
+        );
+        let jobs: Api<Job> = Api::namespaced(space.client.clone(), &space.name);
+        let jobs = async || jobs.list(&ListParams::default()).await.unwrap().items;
+        let [job]: [Job; 1] = jobs().await.try_into().unwrap();
+        assert_eq!(job.status.unwrap().succeeded, Some(1));
+        let pod = job.spec.unwrap().template.spec.unwrap();
+        let told = pod.containers[0].env.iter().flatten();
+        let told = |name: &str| told.clone().find(|it| it.name == name)?.value.clone();
+        assert_eq!(
+            told("SLIPWAY_CANARY_SERVICE").as_deref(),
+            Some("api-canary")
+        );
+        assert_eq!(
+            told("SLIPWAY_WEIGHT").as_deref(),
+            Some("0"),
+            "before any user"
+        );
+
+        // What was done is as it was, so it goes on with what is new.
+        let half = json!({"setWeight": {"weight": 50}});
+        api.patch(with_steps(&[half, pause])).await;
+        let later = api.until("half", |status| {
+            let is_half = status.weights.as_ref().is_some_and(|it| it.canary == 50);
+            is_half && status.phase == Some(Phase::Paused)
+        });
+        assert_eq!(later.await.step.unwrap().position, "5/5");
+        assert_eq!(jobs().await.len(), 1, "the check is not run again");
+        space.decide(("Rollout", "api"), "Resume").await;
+        api.until_promoted(&stable(&first)).await;
     })
     .await;
 }

@@ -459,6 +459,79 @@ async fn a_route_of_grpc_is_made_with_methods_headers_and_copies() {
     .await;
 }
 
+/// Somebody writes this into an object again and again, until the Rollout gives in; what it says then. Two writes within a
+/// second cannot be told apart by what the server keeps of them.
+async fn meddled(
+    rollout: &Subject,
+    objects: &Api<DynamicObject>,
+    name: &str,
+    change: &Value,
+) -> String {
+    let params = PatchParams {
+        field_manager: Some("meddler".to_owned()),
+        ..PatchParams::default()
+    };
+    wait_for("the Rollout gives in", SOON, async || {
+        let patch = Patch::Merge(change);
+        objects.patch(name, &params, &patch).await.unwrap();
+        let status = rollout.status().await;
+        let is_stalled = status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == "Stalled" && condition.reason == "FieldContested");
+        is_stalled.then_some(status.message.unwrap_or_default())
+    })
+    .await
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_tool_that_writes_into_what_was_made_is_named_and_not_fought_for_ever() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway =
+            ScriptedGateway::start(&space.client, &space.name, Duration::from_millis(50));
+        let extra = json!({"spec": {
+            "traffic": {"drain": "1s", "gatewayAPI": {"generate": {"parentRefs": [{"name": "web"}]}}},
+            "strategy": {"steps": [{"setWeight": {"weight": 25}}, {"pause": {}}]},
+        }});
+        let rollout = Subject::create(space, &manifest("greeter:1", &extra)).await;
+        let first = stable(&rollout.until_phase(Phase::Healthy).await);
+        rollout.set_image("greeter:2").await;
+        rollout.until_phase(Phase::Paused).await;
+        let routes = api(space, ObjectKind::HttpRoute);
+        let weight = async || {
+            let route = routes.get("api").await.unwrap();
+            let weight = route.data.pointer("/spec/rules/0/backendRefs/1/weight");
+            weight.and_then(Value::as_i64)
+        };
+        assert_eq!(weight().await, Some(25));
+        let mut rules = get(space, ObjectKind::HttpRoute, "api").await.data["spec"]["rules"].clone();
+        rules[0]["backendRefs"][0]["weight"] = 100.into();
+        rules[0]["backendRefs"][1]["weight"] = 0.into();
+        let all_to_stable = json!({"spec": {"rules": rules}});
+        let said = meddled(&rollout, &routes, "api", &all_to_stable).await;
+        let words = "meddler has taken back what was written into HTTPRoute api";
+        assert!(said.contains(words), "{said}");
+        assert_eq!(weight().await, Some(0), "it is not fought");
+        space.decide(("Rollout", "api"), "Resume").await;
+        rollout.until_phase(Phase::Paused).await;
+        assert_eq!(weight().await, Some(25));
+
+        // So with a Service, and the way back takes it all the same.
+        let services = api(space, ObjectKind::Service);
+        let wide = json!({"spec": {"selector": {"slipway.dev/revision": null}}});
+        let said = meddled(&rollout, &services, "api-stable", &wide).await;
+        assert!(said.contains("written into Service api-stable"), "{said}");
+        space.decide(("Rollout", "api"), "Abort").await;
+        let back = rollout.until_phase(Phase::RolledBack).await;
+        assert_eq!(stable(&back), first);
+        let selector = service(space, "api-stable").await.spec.unwrap().selector;
+        assert_eq!(selector.unwrap()["slipway.dev/revision"], first);
+    })
+    .await;
+}
+
 /// The Ingress of the canary has the host that people give theirs.
 async fn follows(space: &Space) {
     let ingresses = api(space, ObjectKind::Ingress);

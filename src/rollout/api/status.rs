@@ -236,6 +236,9 @@ pub struct Progress {
     /// Objects of people's that are written into, by kind and name, and what it takes to put them back.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub foreign: BTreeMap<String, Foreign>,
+    /// Objects of ours that somebody else writes into, and how often that was put right.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub meddled: BTreeMap<String, Meddled>,
     /// Who holds the change with a Decision, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Hold>,
@@ -295,6 +298,16 @@ pub struct Taken {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub at: Option<Timestamp>,
+}
+
+/// How often somebody has written into an object of ours.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Meddled {
+    /// The last write that was answered by one of ours: it counts once.
+    pub last: Taken,
+    /// How often, in this change, or where none is on its way within an hour.
+    pub times: u32,
 }
 
 /// Who holds a change, and why.
@@ -383,6 +396,10 @@ pub struct Change {
     /// The largest share of the traffic so far, in percent.
     #[serde(default)]
     pub peak_weight: u8,
+    /// Since when a container of it cannot be made, while none of its pods is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub unmade_since: Option<Timestamp>,
     /// When measuring began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

@@ -24,7 +24,7 @@ use crate::model::manifest::{Target, is_ours};
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::traffic::foreign::title;
-use crate::traffic::router::{Route, taken};
+use crate::traffic::router::{Route, taken, taken_of};
 
 /// The two Services, as far as they exist.
 pub(super) async fn services(
@@ -185,6 +185,7 @@ fn read_service(
         rival,
     });
     let is_foreign = foreign.is_some();
+    let written = json!({"spec": {"selector": {}, "ports": []}});
     Service {
         target: Target::of(ObjectKind::Service, service),
         revision: if is_foreign {
@@ -200,6 +201,7 @@ fn read_service(
         },
         is_owned: !is_foreign && is_ours(service),
         is_current: is_foreign || is_current(&ports, observed),
+        taken: taken_of(&service.metadata, &written).filter(|_| !is_foreign),
         foreign,
         ready,
     }
@@ -429,5 +431,12 @@ mod tests {
             json!({"labels": {"slipway.dev/component": "rollout", "slipway.dev/rollout": "api"}});
         let left = service(&labels, &json!({"app": "api"}));
         assert_eq!(read(&left, true).foreign, None);
+        assert_eq!(read(&left, true).taken, None);
+        let mut meddled = left;
+        let fields = json!({"f:spec": {"f:selector": {}}});
+        let entry = json!([{"manager": "tool", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": fields}]);
+        meddled.metadata.managed_fields = serde_json::from_value(entry).unwrap();
+        let taken = read(&meddled, true).taken.unwrap();
+        assert_eq!(taken.by, "tool");
     }
 }

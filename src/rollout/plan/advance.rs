@@ -3,7 +3,9 @@
 use super::super::api::{Change, FailureReason};
 use super::super::spec::Step;
 use super::super::step::{Progress, analyse, approve, divide, pause, run, scale};
+use super::change::MAX_WORDS;
 use super::{Draft, after};
+use crate::model::condition::truncate;
 use crate::model::weight::Weight;
 use crate::traffic::Side;
 use crate::traffic::division::Division;
@@ -34,13 +36,28 @@ impl Draft<'_> {
         self.watch_deadline();
     }
 
-    /// What the data plane has against the route, or people's objects against the step, to be added to a sentence.
+    /// What the data plane has against the route, people's objects against the step, or a node against a pod, to be added
+    /// to a sentence.
     fn words_of_data_plane(&self) -> String {
         let refusal = self.live.refusal.clone();
         refusal
             .or_else(|| self.obstacle(&self.wanted_division()))
+            .or_else(|| self.words_of_pod())
             .map(|words| format!(" ({words})"))
             .unwrap_or_default()
+    }
+
+    /// What keeps a single pod of the change from running, where the step waits for pods.
+    fn words_of_pod(&self) -> Option<String> {
+        let step = self.present_step();
+        let waits_for_pods = step.is_none_or(|step| match step {
+            Step::SetWeight(_) | Step::Route(_) | Step::Mirror(_) | Step::Scale(_) => true,
+            Step::Pause(_) | Step::Run { .. } | Step::Approve { .. } | Step::Analyse { .. } => {
+                false
+            }
+        });
+        let trouble = self.seen.trouble(&self.change()?.revision)?;
+        waits_for_pods.then(|| truncate(&trouble.message, MAX_WORDS).to_owned())
     }
 
     /// After the last step only pods and data plane can be waited for, and not for ever.

@@ -264,6 +264,7 @@ impl Draft<'_> {
             ready: 0,
             progressed_at: self.now,
             peak_weight: share.percent(),
+            unmade_since: None,
             measuring_since: None,
             trail: String::new(),
             held: false,

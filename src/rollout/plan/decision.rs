@@ -17,8 +17,8 @@ use crate::model::condition::truncate;
 use crate::model::revision::Revision;
 use crate::model::span::whole_second;
 
-/// Decisions that are remembered.
-const REMEMBERED: usize = 20;
+/// Decisions that are remembered at most, of the last minute.
+const REMEMBERED: usize = 100;
 /// How much older than the last one a Decision may be that arrives after it: the clocks of API servers differ.
 const LATE: SignedDuration = SignedDuration::from_secs(60);
 /// Longest reason of a person that is repeated, in bytes.
@@ -34,11 +34,15 @@ impl Draft<'_> {
         if was_lost {
             return self.remember_lasting(&seen.decisions);
         }
-        for act in &seen.decisions {
-            if self.is_new(act) {
-                let result = self.follow(act);
-                self.remember(act, result);
-            }
+        // What is new is told before any is followed: that would say that those of the same second are old.
+        let new: Vec<&Act> = seen
+            .decisions
+            .iter()
+            .filter(|act| self.is_new(act))
+            .collect();
+        for act in new {
+            let result = self.follow(act);
+            self.remember(act, result);
         }
     }
 
@@ -54,11 +58,9 @@ impl Draft<'_> {
 
     fn is_new(&self, act: &Act) -> bool {
         let decided = &self.memory.progress.decided;
-        let latest = decided.iter().map(|decided| decided.at).max();
-        let is_known = decided
-            .iter()
-            .any(|decided| decided.name == act.name && decided.at == act.at);
-        !is_known && latest.is_none_or(|latest| act.at >= latest - LATE) && self.is_meant(act)
+        let mut known = decided.iter();
+        let is_known = known.any(|decided| decided.name == act.name && decided.at == act.at);
+        !is_known && !is_dealt_with(act, decided) && self.is_meant(act)
     }
 
     /// A namesake that was there before may have been meant.
@@ -73,8 +75,7 @@ impl Draft<'_> {
             at: act.at,
             name: act.name.clone(),
         });
-        let surplus = decided.len().saturating_sub(REMEMBERED);
-        decided.drain(..surplus);
+        forget_old(decided);
         self.memory.last_decision = Some(DecisionOutcome {
             name: act.name.clone(),
             action: act.spec.action,
@@ -185,7 +186,7 @@ impl Draft<'_> {
     /// That pods do not serve cannot be decided away.
     fn held_by_pods(&self) -> Option<String> {
         let (change, stuck) = (self.change()?, self.stuck()?);
-        let trouble = self.seen.trouble(&change.revision)?;
+        let trouble = self.seen.faults(&change.revision).next()?;
         let is_of_pods = FailureReason::named(&stuck.reason).is_some_and(FailureReason::is_of_pods);
         let reason = trouble.reason;
         let words = format!("no effect: {reason} still holds it; its pods have to serve first");
@@ -345,4 +346,23 @@ impl Draft<'_> {
 
 fn nothing_to(verb: &str) -> String {
     format!("no effect: there is nothing to {verb}, no change is on its way")
+}
+
+/// Whether a Decision that is not remembered is so old that it was dealt with: of a full memory, as old as the oldest in it,
+/// because what was as old as that may have been forgotten.
+fn is_dealt_with(act: &Act, decided: &[Decided]) -> bool {
+    let times = || decided.iter().map(|decided| decided.at);
+    let is_full = decided.len() >= REMEMBERED;
+    let is_forgotten = is_full && times().min().is_some_and(|oldest| act.at <= oldest);
+    is_forgotten || times().max().is_some_and(|latest| act.at < latest - LATE)
+}
+
+/// Leaves out what is so old that it is dealt with in any case, and of the rest the oldest.
+fn forget_old(decided: &mut Vec<Decided>) {
+    decided.sort_by_key(|decided| decided.at);
+    if let Some(latest) = decided.last().map(|decided| decided.at) {
+        decided.retain(|decided| decided.at >= latest - LATE);
+    }
+    let surplus = decided.len().saturating_sub(REMEMBERED);
+    decided.drain(..surplus);
 }

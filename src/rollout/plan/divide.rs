@@ -10,7 +10,7 @@ use crate::model::manifest::Target;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
-use crate::traffic::router::{Reading, Router};
+use crate::traffic::router::{Reading, Router, taken_of};
 use crate::traffic::{Arrangement, Side};
 
 /// What a side lacks that is to gain weight.
@@ -119,7 +119,14 @@ impl Draft<'_> {
             let (Some(carrier), Some(change)) = (router.carrier(&scene), change) else {
                 continue;
             };
-            if !router.is_created() && !self.may_write(carrier) {
+            let may_write = if router.is_created() {
+                let taken = taken_of(&carrier.live.metadata, &change);
+                let can_stay = self.can_stay_divided(now);
+                self.may_put_right(&carrier.target, taken, can_stay)
+            } else {
+                self.may_write(carrier)
+            };
+            if !may_write {
                 continue;
             }
             let is_back = !now.is_raised_by(division);
@@ -163,7 +170,7 @@ impl Draft<'_> {
             || self.change().is_none_or(|change| {
                 change.revision != *other
                     && *other != self.stable
-                    && self.seen.trouble(other).is_some()
+                    && self.seen.faults(other).next().is_some()
             });
         let is_way_back = is_given_up && self.rules.abort_needs_no_health;
         let need = if is_way_back { full.min(1) } else { full };

@@ -6,12 +6,20 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
+
 use super::super::api::{FailureReason, Stuck};
-use super::super::observed::SloBurn;
+use super::super::observed::{SloBurn, Trouble};
 use super::Draft;
 use super::change::MAX_WORDS;
 use crate::model::condition::truncate;
 use crate::model::revision::Revision;
+use crate::model::span::{later, time_of_day};
+use crate::model::weight::Weight;
+
+/// How long it may take until a container can be made: the kubelet tries again after 10 to 15 seconds, and a runtime that
+/// did not answer, or a ConfigMap that is applied after what reads it, is no failure of a revision.
+const TRIED_AGAIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +53,7 @@ fn consequence(
 impl Draft<'_> {
     /// Gives the change up, or holds it, for what can be seen of it at any time.
     pub(super) fn judge_change(&mut self) {
+        self.note_unmade();
         let failures = self.failures();
         let first = |follows| {
             let mut failures = failures.iter();
@@ -69,8 +78,12 @@ impl Draft<'_> {
         let Some(change) = self.change() else {
             return Vec::new();
         };
-        let troubles = self.seen.troubles(&change.revision);
-        let of_pods = troubles.map(|trouble| (trouble.reason, trouble.message.clone()));
+        let faults = self.seen.faults(&change.revision);
+        let faults = faults.filter(|trouble| {
+            let may_pass = trouble.reason == FailureReason::ContainerConfig;
+            !(may_pass && self.may_be_made_yet())
+        });
+        let of_pods = faults.map(|trouble| (trouble.reason, trouble.message.clone()));
         let of_metrics = self.failed_analysis();
         let of_metrics = of_metrics.map(|message| (FailureReason::AnalysisFailed, message));
         // One that began before the change is not of it.
@@ -81,6 +94,44 @@ impl Draft<'_> {
             (FailureReason::SLOBurn, format!("SLO {slo} {message}"))
         });
         of_pods.chain(of_metrics).chain(of_slos).collect()
+    }
+
+    /// Notes since when a container of the change cannot be made, and says until when that may pass.
+    fn note_unmade(&mut self) {
+        let (seen, now) = (self.seen, self.now);
+        let Some(change) = &mut self.memory.progress.change else {
+            return;
+        };
+        let unmade = seen
+            .faults(&change.revision)
+            .find(|trouble| trouble.reason == FailureReason::ContainerConfig);
+        let Some(Trouble { reason, message }) = unmade else {
+            change.unmade_since = None;
+            return;
+        };
+        let since = *change.unmade_since.get_or_insert(now);
+        if self.may_be_made_yet() {
+            let until = later(since, TRIED_AGAIN);
+            self.wake_at(until);
+            let (message, until) = (truncate(message, MAX_WORDS), time_of_day(until));
+            self.wait_for(format!(
+                "{message}; if that does not pass until {until}, it has failed ({reason})"
+            ));
+        }
+    }
+
+    /// Whether the kubelet has not had the time yet to try a second time, and no request waits for that.
+    fn may_be_made_yet(&self) -> bool {
+        let Some(change) = self.change() else {
+            return false;
+        };
+        let since = change.unmade_since.unwrap_or(self.now);
+        let live = self.live.arrangement.as_ref();
+        let has_requests = live.is_some_and(|live| {
+            let is_beside = live.canary == change.revision && live.division.reaches_canary();
+            is_beside || live.share_of(&change.revision) > Weight::ZERO
+        });
+        !has_requests && later(since, TRIED_AGAIN) > self.now
     }
 
     fn failed_analysis(&self) -> Option<String> {
@@ -156,7 +207,7 @@ impl Draft<'_> {
             None => self.seen.set(revision).map_or(0, |set| set.replicas),
         };
         let ready = self.seen.ready(revision);
-        let is_troubled = ready == 0 || self.seen.trouble(revision).is_some();
+        let is_troubled = ready == 0 || self.seen.faults(revision).next().is_some();
         ready >= need || !is_troubled
     }
 

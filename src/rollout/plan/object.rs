@@ -12,7 +12,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
-use crate::traffic::router::Router;
+use crate::traffic::router::{Router, taken_of};
 use crate::traffic::{Arrangement, Side};
 
 /// A change of an object, guarded by the version that was seen.
@@ -60,14 +60,17 @@ impl Draft<'_> {
                     continue;
                 }
             };
-            self.creations
-                .push(if let Some(carrier) = router.carrier(&scene) {
-                    // Somebody made it divide between others: that is no state to move on from.
-                    patch(&carrier.target, rendered)
-                } else {
-                    let (kind, name) = router.carried_by(&self.seen.key.name);
-                    Action::Create(render::route(self.seen, kind, name, &rendered))
-                });
+            let Some(carrier) = router.carrier(&scene) else {
+                let (kind, name) = router.carried_by(&self.seen.key.name);
+                let route = render::route(self.seen, kind, name, &rendered);
+                self.creations.push(Action::Create(route));
+                continue;
+            };
+            // Somebody made it divide between others: that is no state to move on from.
+            let taken = taken_of(&carrier.live.metadata, &rendered);
+            if self.may_put_right(&carrier.target, taken, false) {
+                self.creations.push(patch(&carrier.target, rendered));
+            }
         }
     }
 
@@ -94,17 +97,18 @@ impl Draft<'_> {
             let mut written = self.moves.iter().flat_map(Action::patches);
             written.any(|(written, _)| written == target)
         };
+        let seen = self.seen;
         let mut corrections = Vec::new();
-        let services = self.seen.services.iter().flatten();
+        let services = seen.services.iter().flatten();
         for service in services.filter(|service| service.foreign.is_none()) {
             if !service.is_current {
                 let ports = json!({"spec": {"ports": [render::service_port(routing)]}});
-                corrections.push((&service.target, ports));
+                corrections.push((&service.target, ports, service.taken.clone()));
             } else if !service.is_owned {
-                corrections.push((&service.target, self.own()));
+                corrections.push((&service.target, self.own(), None));
             }
         }
-        let scene = self.seen.scene(self.backends, routing.port);
+        let scene = seen.scene(self.backends, routing.port);
         for (router, reading) in routing.routers.iter().zip(&self.live.readings) {
             // As it divides itself: that it is to follow the others is another move.
             let own = reading.as_ref().map(|reading| &reading.division);
@@ -114,16 +118,18 @@ impl Draft<'_> {
                 continue;
             };
             if !router.is_as_wanted(carrier, &rendered) {
-                corrections.push((&carrier.target, rendered));
+                let taken = taken_of(&carrier.live.metadata, &rendered);
+                corrections.push((&carrier.target, rendered, taken));
             } else if !carrier.is_owned() {
-                corrections.push((&carrier.target, self.own()));
+                corrections.push((&carrier.target, self.own(), None));
             }
         }
-        let free = corrections
-            .into_iter()
-            .filter(|(target, _)| !is_written(target));
-        let patches: Vec<Action> = free.map(|(target, change)| patch(target, change)).collect();
-        self.corrections.extend(patches);
+        corrections.retain(|(target, ..)| !is_written(target));
+        for (target, change, taken) in corrections {
+            if self.may_put_right(target, taken, false) {
+                self.corrections.push(patch(target, change));
+            }
+        }
         if self.live.acknowledged {
             // Routes first: they are what the Services serve.
             let is_route = |target: &&Target| target.kind != ObjectKind::Service;

@@ -73,6 +73,7 @@ impl Draft<'_> {
             let selector = match &service.foreign {
                 Some(foreign) if !self.may_narrow(service, foreign) => return,
                 Some(_) => json!({label::REVISION: revision.as_str()}),
+                None if !self.may_select(side, service) => return,
                 None => render::selector_patch(self.spec, revision, &service.foreign_keys),
             };
             let change = json!({"spec": {"selector": selector}});

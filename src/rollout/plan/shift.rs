@@ -179,7 +179,7 @@ impl Draft<'_> {
     pub(super) fn way_back(&self, live: &Arrangement) -> Weight {
         let is_full = self.spec.stable_scale == StableScale::Full;
         let is_dead = self.seen.answering(Side::Canary, &live.canary) == 0
-            || self.seen.trouble(&live.canary).is_some();
+            || self.seen.faults(&live.canary).next().is_some();
         if is_full || is_dead || live.stable != self.stable {
             return Weight::ZERO;
         }

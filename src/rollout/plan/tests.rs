@@ -60,6 +60,7 @@ fn at_step(stable: &Revision, wanted: &Revision, step: u32, since: Timestamp) ->
         ready: 0,
         progressed_at: since,
         peak_weight: 0,
+        unmade_since: None,
         measuring_since: None,
         trail: String::new(),
         held: false,

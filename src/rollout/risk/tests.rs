@@ -302,3 +302,29 @@ fn the_failure_rate_is_that_of_changes_that_came_to_an_end_of_their_own() {
         Some(0.25)
     );
 }
+
+#[test]
+fn versions_of_releases_tell_what_digests_do_not() {
+    let between = |versions: [&str; 2]| {
+        let versions = Some(versions.map(str::to_owned));
+        RiskSignals::default().with_versions(versions).bump
+    };
+    assert_eq!(between(["1.2.3", "1.2.4"]), Some(Bump::Patch));
+    assert_eq!(between(["1.2.3", "1.3.0"]), Some(Bump::Minor));
+    assert_eq!(between(["1.2.3", "2.0.0"]), Some(Bump::Major));
+    assert_eq!(between(["0.2.3", "0.3.0"]), Some(Bump::Major));
+    assert_eq!(between(["1.2.3", "2026-w7"]), None);
+    let digests = ["a", "b"].map(|name| {
+        let image = format!("r/api@sha256:{}", name.repeat(64));
+        BTreeMap::from([("web".to_owned(), image)])
+    });
+    let known = RiskSignals::default().with_versions(Some(["1.0.0", "1.0.1"].map(str::to_owned)));
+    let known = known.with_images(Some(&digests[0]), Some(&digests[1]));
+    assert_eq!(known.bump, Some(Bump::Patch));
+    let said = known.with_subjects(std::iter::once("feat!: sell"));
+    assert_eq!(
+        said.bump,
+        Some(Bump::Major),
+        "whichever says that it breaks"
+    );
+}

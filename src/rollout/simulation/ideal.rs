@@ -209,6 +209,7 @@ impl World {
                 foreign_keys: Vec::new(),
                 is_owned: true,
                 is_current: true,
+                taken: None,
                 foreign: None,
                 ready: BTreeSet::new(),
             };

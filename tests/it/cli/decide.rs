@@ -13,7 +13,7 @@ use crate::cluster::{Space, with_namespace};
 use crate::environment::shop::{Shop, condition};
 use crate::operator::Operator;
 use crate::plugin::{text, told};
-use crate::rollout::{Subject, manifest, routed};
+use crate::rollout::{Subject, manifest, routed, stable};
 
 /// Asks about the namespace, and expects this exit code.
 pub(super) async fn asked(space: &Space, args: &[&str], code: i32) -> String {
@@ -39,7 +39,7 @@ async fn a_rollout_is_listed_watched_and_steered() {
         extra["spec"]["strategy"] =
             json!({"steps": [{"setWeight": {"weight": 25}}, {"pause": {}}]});
         let api = Subject::create(space, &manifest("greeter:1", &extra)).await;
-        api.until_phase(Phase::Healthy).await;
+        let first = stable(&api.until_phase(Phase::Healthy).await);
         asked(
             space,
             &["status", "rollout/api", "--watch", "--timeout", "30s"],
@@ -108,9 +108,13 @@ async fn a_rollout_is_listed_watched_and_steered() {
             again.contains("no effect: there is nothing to end"),
             "{again}"
         );
-        let back = ["rollout", "undo", "api", "--wait", "--timeout", "40s"];
+        let to = ["rollout", "undo", "api", "--to"];
+        let nowhere = asked(space, &[&to[..], &["nowhere", "--wait"]].concat(), 1).await;
+        assert!(nowhere.contains("no such earlier revision"), "{nowhere}");
+        let back = [&to[..], &[&first, "--wait", "--timeout", "40s"]].concat();
         let back = asked(space, &back, 0).await;
         assert!(back.contains("RolledBack: "), "{back}");
+        assert_eq!(stable(&api.status().await), first);
         let all = asked(space, &["status"], 3).await;
         assert!(all.contains("Bad"), "{all}");
         let all = asked(space, &["get"], 0).await;

@@ -1,15 +1,19 @@
 //! Migrations on a real API server: what comes before them, what they leave behind, and who is told.
 
+use std::time::Duration;
+
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 use slipway::promotion::api::Promotion;
-use testbed::scripted::SCRIPT_ANNOTATION;
+use slipway::rollout::api::RiskLevel;
+use testbed::scripted::{SCRIPT_ANNOTATION, ScriptedGateway};
 
 use super::shop::{Shop, status_of};
 use crate::cluster::{Space, wait_for, with_namespace};
+use crate::fault::Trail;
 use crate::operator::nodes;
 use crate::rollout::SOON;
 
@@ -76,6 +80,52 @@ async fn going_back_comes_before_migrations_that_have_changed_nothing() {
             (!left.any(|name| name.contains("migrate-validate"))).then_some(())
         };
         wait_for("the Job is gone", SOON, given_up).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn what_a_release_does_to_the_database_says_which_steps_its_rollout_takes() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let _operator = shop.operator();
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let trail = Trail::start(space);
+        let rules = shop.migrations();
+        let by_risk = json!({
+            "strategy": {"type": "Auto", "auto": {"signals": {
+                "migrations": "High", "majorVersion": "High", "configuration": "Medium"}}},
+            "traffic": {"drain": "1s", "gatewayAPI": {"generate": {"parentRefs": [{"name": "web"}]}}},
+        });
+        shop.environment("staging", &json!({"migrations": rules})).await;
+        shop.edit_rollout("staging-api", &by_risk).await;
+        let bring = async |number: u32| {
+            let previous = (number > 1).then(|| format!("shop-{}", number - 1));
+            let more = json!({"version": format!("1.0.{number}"), "previous": previous});
+            shop.release_of("shop", number, &["api"], &more).await;
+            shop.until_runs("staging", number).await;
+            let rollout = shop.rollouts.get("staging-api").await.unwrap();
+            let risk = rollout.status.unwrap().risk;
+            trail.catch_up(space).await;
+            (risk, trail.of("route staging-api"))
+        };
+        bring(1).await;
+        trail.begin(space).await;
+        let (risk, weights) = bring(2).await;
+        let risk = risk.unwrap();
+        assert_eq!((risk.level, risk.because), (RiskLevel::High, vec!["migrations".to_owned()]));
+        assert!(weights.contains(&"50".to_owned()), "pod by pod: {weights:?}");
+
+        // The next one finds the database as it should be.
+        let image = rules["image"].as_str().unwrap();
+        nodes().set_rule(image, "exit=0,after=20ms,message=uptodate").unwrap();
+        trail.begin(space).await;
+        let (risk, weights) = bring(3).await;
+        let risk = risk.unwrap();
+        let because = ["no migrations", "patch version", "not only configuration"];
+        assert_eq!((risk.level, risk.because), (RiskLevel::Low, because.map(str::to_owned).to_vec()));
+        assert_eq!(weights, ["0", "100", "0"], "blue-green");
     })
     .await;
 }

@@ -180,6 +180,72 @@ fn going_back_to_the_old_values_goes_back_to_the_old_revision_and_its_copy() {
 }
 
 #[test]
+fn an_undo_to_the_first_of_three_revisions_runs_it_with_the_copies_that_it_read() {
+    for kind in KINDS {
+        let [first, second, third] = ["info", "debug", "trace"].map(|value| with(kind, value));
+        let mut seen = running(&third);
+        seen.sets[0].promoted_at = Some(later(3));
+        for (spec, at) in [(&second, 2), (&first, 1)] {
+            seen = seen
+                .with_set(&spec.revision, 0)
+                .promoted(&spec.revision, later(at));
+            let set = seen.sets.last_mut().unwrap();
+            set.configs = read_by(spec).collect();
+            seen.snapshots.extend(read_by(spec).map(copy_of));
+        }
+        assert_eq!(plan(&seen, later(4)).actions, [], "nothing is to be done");
+        let to = |revision: &Revision| {
+            let mut seen = seen.clone();
+            let chosen = json!({"revision": revision.to_string()});
+            let act = decision::decided("Undo", &chosen);
+            seen.status.progress.get_or_insert_default().stable = Some(third.revision.clone());
+            seen.decisions = vec![act];
+            (plan(&seen, later(5)), seen)
+        };
+        let (back, mut seen) = to(&first.revision);
+        let said = back.progress.last_decision.clone().unwrap().result;
+        assert_eq!(said, format!("going back to {}", first.revision));
+        assert!(
+            scaled(&back, &first.revision) > Some(0),
+            "{:?}",
+            back.actions
+        );
+        assert_eq!(scaled(&back, &second.revision), None);
+        // Of no revision anything is made or goes: the first one reads what it has always read.
+        assert_eq!(created(&back), []);
+        assert!(!back.actions.iter().any(is_gone), "{:?}", back.actions);
+        // Once it is stable, it stays, though the spec asks for the third.
+        seen.status = status::status(&seen, &back, &Outcome::default(), later(5));
+        let progress = seen.status.progress.as_mut().unwrap();
+        (progress.stable, progress.change) = (Some(first.revision.clone()), None);
+        for set in &mut seen.sets {
+            let is_first = set.revision == first.revision;
+            let replicas = if is_first { 2 } else { 0 };
+            (set.replicas, set.current, set.available) = (replicas, replicas, replicas);
+            if is_first {
+                set.promoted_at = Some(later(6));
+            } else if set.revision == third.revision {
+                set.failed = Some("Undone".into());
+            }
+        }
+        for pod in &mut seen.pods {
+            pod.revision = first.revision.clone();
+        }
+        let rests = plan(&seen, later(7));
+        assert_eq!(
+            (phase(&rests), &rests.actions[..]),
+            (Phase::RolledBack, &[][..])
+        );
+        // Another one of them can be chosen as well, and what runs is none to go back to.
+        let (other, _) = to(&second.revision);
+        assert!(scaled(&other, &second.revision) > Some(0));
+        let (same, _) = to(&third.revision);
+        let said = same.progress.last_decision.unwrap().result;
+        assert!(said.starts_with("no effect"), "{said}");
+    }
+}
+
+#[test]
 fn a_copy_goes_with_the_last_revision_that_reads_it_and_comes_back_when_somebody_deletes_it() {
     for kind in KINDS {
         let spec = with(kind, "info");

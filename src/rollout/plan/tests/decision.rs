@@ -126,6 +126,38 @@ fn a_decision_that_arrives_late_is_followed_all_the_same() {
 }
 
 #[test]
+fn however_many_decisions_are_made_at_once_each_is_followed_once() {
+    let extra = ten_then_half();
+    for count in [21, 150] {
+        for apart in [0, 60] {
+            let spec = json!({"target": {"kind": "Rollout", "name": "api"}, "action": "Skip", "user": "olga"});
+            let acts: Vec<Act> = (0..count)
+                .map(|number| act(&format!("d-{number:03}"), number * apart / count, &spec))
+                .collect();
+            let first = after(under_way(&extra, 1, 1, 10), &acts);
+            assert_eq!(step(&first), Some(4), "every step is skipped");
+            let last = first.progress.last_decision.as_ref().unwrap();
+            assert_eq!(last.name, format!("d-{:03}", count - 1));
+            let seen = next(under_way(&extra, 1, 1, 10), &first, &acts);
+            let second = plan(&seen, later(70));
+            let of = |plan: &Plan<Memory>| {
+                let memory = &plan.progress;
+                (
+                    memory.progress.decided.clone(),
+                    memory.last_decision.clone(),
+                )
+            };
+            assert_eq!(of(&first), of(&second), "{count} within {apart} s");
+            // Another one is followed all the same.
+            let mut acts = acts;
+            acts.push(act("later", 70, &spec));
+            let third = plan(&next(seen, &second, &acts), later(71));
+            assert_eq!(third.progress.last_decision.unwrap().name, "later");
+        }
+    }
+}
+
+#[test]
 fn promote_skips_every_step_but_not_the_pods() {
     let extra = ten_then_half();
     let plan = after(

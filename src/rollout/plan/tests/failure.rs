@@ -400,6 +400,101 @@ fn without_a_router_stable_gets_its_pods_back_and_one_of_the_others_stays() {
     assert_eq!((scaled(&held, &v1), scaled(&held, &v2)), (Some(3), Some(1)));
 }
 
+/// One of the canary's two pods, at half of the traffic, in trouble.
+fn one_in_trouble(reason: FailureReason) -> Observed {
+    let extra = ten_then_half();
+    let v2 = revision("2", &extra);
+    let mut seen = under_way(&extra, 2, 2, 10);
+    let progress = seen.status.progress.as_mut().unwrap();
+    progress.change.as_mut().unwrap().ready = 1;
+    let mut pods = seen.pods.iter_mut();
+    let pod = pods.find(|pod| pod.revision == v2).unwrap();
+    pod.is_ready = false;
+    let message = "container web: it will not start".to_owned();
+    pod.trouble = Some(Trouble { reason, message });
+    let uid = pod.uid.clone();
+    let mut sets = seen.sets.iter_mut();
+    sets.find(|set| set.revision == v2).unwrap().available = 1;
+    seen.service_mut(Side::Canary).ready.remove(&uid);
+    seen
+}
+
+#[test]
+fn one_pod_that_cannot_be_made_is_no_failure_of_a_revision_of_which_others_are_ready() {
+    for reason in [FailureReason::ImagePull, FailureReason::ContainerConfig] {
+        let seen = one_in_trouble(reason);
+        let waiting = plan(&seen, later(1));
+        let progress = &waiting.progress.progress;
+        assert_eq!((&progress.failed, stuck(&waiting)), (&None, None));
+        assert_eq!(waiting.wake, Some(later(600)), "{reason}");
+        let words = &waiting.why.message;
+        assert!(words.contains("it will not start"), "{words}");
+        // It is missing, and nothing gets further without it.
+        let seen = later_on(&seen, &waiting);
+        let failed = plan(&seen, later(600)).progress.progress.failed.unwrap();
+        assert_eq!(failed.reason, "ProgressDeadline");
+        let words = &failed.message;
+        assert!(words.contains("it will not start"), "{words}");
+    }
+    // What runs and ends does so wherever it is.
+    for reason in [FailureReason::CrashLoop, FailureReason::OutOfMemory] {
+        let back = plan(&one_in_trouble(reason), later(1));
+        assert_eq!(phase(&back), Phase::RollingBack, "{reason}");
+    }
+}
+
+/// The canary's only pod, before it has traffic, in trouble.
+fn none_ready(reason: FailureReason) -> Observed {
+    let extra = ten_then_half();
+    let v2 = revision("2", &extra);
+    let mut seen = under_way(&extra, 0, 1, 0).crashing(&v2);
+    for pod in seen.pods.iter_mut().filter(|pod| pod.revision == v2) {
+        let message = "container web: CreateContainerError: context deadline exceeded".to_owned();
+        pod.trouble = Some(Trouble { reason, message });
+    }
+    seen
+}
+
+#[test]
+fn a_container_that_cannot_be_made_is_tried_once_more_before_that_counts() {
+    let seen = none_ready(FailureReason::ContainerConfig);
+    let first = plan(&seen, later(1));
+    assert_eq!(first.progress.progress.failed, None);
+    assert_eq!(first.wake, Some(later(21)));
+    let words = &first.why.message;
+    assert!(words.contains("context deadline exceeded"), "{words}");
+    let seen = later_on(&seen, &first);
+    let second = plan(&seen, later(20));
+    assert_eq!(second.progress.progress.failed, None);
+    // It may have passed.
+    let extra = ten_then_half();
+    let passed = under_way(&extra, 0, 1, 0).remembering(seen.status.clone());
+    let passed = plan(&passed, later(20));
+    assert_eq!(shifted_to(&passed), Some(10));
+    let change = passed.progress.progress.change.unwrap();
+    assert_eq!(change.unmade_since, None);
+    let failed = plan(&seen, later(21)).progress.progress.failed.unwrap();
+    assert_eq!(failed.reason, "ContainerConfig");
+}
+
+#[test]
+fn a_revision_of_which_no_pod_is_ready_is_given_up_at_once_for_what_does_not_pass() {
+    for reason in [FailureReason::ImagePull, FailureReason::CrashLoop] {
+        let failed = plan(&none_ready(reason), later(1)).progress.progress.failed;
+        assert_eq!(failed.unwrap().reason, reason.as_str());
+    }
+    // Nor does anybody wait whose requests it has.
+    let extra = ten_then_half();
+    let v2 = revision("2", &extra);
+    let mut seen = none_ready(FailureReason::ContainerConfig);
+    let trouble = seen.trouble(&v2).cloned();
+    seen = under_way(&extra, 1, 1, 10).crashing(&v2);
+    for pod in seen.pods.iter_mut().filter(|pod| pod.revision == v2) {
+        pod.trouble.clone_from(&trouble);
+    }
+    assert_eq!(shifted_to(&plan(&seen, later(1))), Some(0));
+}
+
 #[test]
 fn every_failure_of_pods_holds_or_goes_back_as_the_list_says() {
     for reason in FailureReason::ALL

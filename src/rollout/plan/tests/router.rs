@@ -267,6 +267,114 @@ fn a_tool_that_takes_weights_back_is_not_fought_for_long() {
     assert!(writes_shop(&plan(&seen, later(2))));
 }
 
+/// v2 is to have a tenth, and a tool writes nothing into the generated route.
+fn meddled_route(status: Option<RolloutStatus>, weight: u8, after: i64) -> Observed {
+    let mut seen = under_way(&ten_then_half(), 0, 2, weight);
+    seen.routes[0] = written_by(seen.routes[0].clone(), "tool", after);
+    seen.status = status.unwrap_or(seen.status);
+    seen
+}
+
+#[test]
+fn a_tool_that_writes_into_a_generated_route_is_not_fought_for_long_and_holds_no_way_back_up() {
+    let seen = meddled_route(None, 0, 1);
+    let first = plan(&seen, NOW);
+    assert_eq!(shifted_to(&first), Some(10));
+    let status = remembered(&seen, &first);
+    // Our answer was lost: that is not another one.
+    let seen = meddled_route(Some(status), 0, 1);
+    let again = plan(&seen, NOW);
+    assert_eq!(shifted_to(&again), Some(10));
+    let seen = meddled_route(Some(remembered(&seen, &again)), 0, 2);
+    let held = plan(&seen, NOW);
+    assert_eq!(
+        (shifted_to(&held), held.why.reason),
+        (None, "FieldContested")
+    );
+    let words = &held.why.message;
+    assert!(
+        words.contains("tool has taken back what was written into HTTPRoute api"),
+        "{words}"
+    );
+    let status = remembered(&seen, &held);
+    let stalled = status.conditions.iter().find(|c| c.type_ == "Stalled");
+    assert_eq!(stalled.unwrap().reason, "FieldContested");
+    let mut resumed = meddled_route(Some(status.clone()), 0, 2);
+    resumed.decisions = vec![decision::decided("Resume", &json!({}))];
+    assert_eq!(shifted_to(&plan(&resumed, later(2))), Some(10));
+    let mut aborted = meddled_route(Some(status), 10, 3);
+    aborted.decisions = vec![decision::decided("Abort", &json!({}))];
+    assert_eq!(shifted_to(&plan(&aborted, later(2))), Some(0));
+}
+
+#[test]
+fn who_writes_other_fields_of_a_generated_route_takes_nothing_back() {
+    let mut seen = meddled_route(None, 0, 1);
+    for after in 1..5 {
+        let mut live = seen.routes[0].live.as_ref().clone();
+        let managers = live.metadata.managed_fields.as_mut().unwrap();
+        let ours = json!({"manager": "slipway", "operation": "Update", "fieldsType": "FieldsV1",
+                          "fieldsV1": {"f:spec": {"f:rules": {}}}});
+        managers.push(serde_json::from_value(ours).unwrap());
+        seen.routes[0].live = live.into();
+        let shifted = plan(&seen, later(after));
+        assert_eq!(shifted_to(&shifted), Some(10));
+        seen = meddled_route(Some(remembered(&seen, &shifted)), 0, after);
+    }
+}
+
+/// v1 serves, and somebody has written the selector of its Service.
+fn meddled_service(status: Option<RolloutStatus>, after: i64) -> Observed {
+    let v1 = revision("1", &routed());
+    let mut seen = untouched(spec("1", &routed()))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW)
+        .with_traffic(&v1, &v1, 0)
+        .remembering(status.unwrap_or_default());
+    let service = seen.service_mut(Side::Stable);
+    service.revision = None;
+    service.taken = Some(Taken {
+        by: "kubectl-edit".into(),
+        at: Some(later(after)),
+    });
+    seen
+}
+
+#[test]
+fn a_service_of_ours_that_somebody_writes_into_is_put_right_and_not_again_and_again() {
+    let v1 = revision("1", &routed()).to_string();
+    let mut status = None;
+    for (after, is_written) in [(0, true), (10, false), (3600, false)] {
+        let seen = meddled_service(status.clone(), after);
+        let plan = plan(&seen, later(after));
+        let is = selected(&plan, "api-stable") == Some(v1.clone());
+        assert_eq!(is, is_written, "{after}: {}", plan.why.message);
+        let reason = plan.why.reason;
+        assert_eq!(reason == "FieldContested", !is_written, "{after}: {reason}");
+        if is_written {
+            status = Some(remembered(&seen, &plan));
+        }
+    }
+    // Where nobody answers behind it, it is put right all the same, and told.
+    let mut seen = meddled_service(status.clone(), 20);
+    seen.service_mut(Side::Stable).ready.clear();
+    let told = plan(&seen, later(20));
+    assert_eq!(selected(&told, "api-stable"), Some(v1.clone()));
+    let words = &told.why.message;
+    assert!(
+        words.contains("kubectl-edit takes back again and again"),
+        "{words}"
+    );
+    // A person who does so now and then is no tool.
+    for hours in 1..4 {
+        let after = hours * 3602;
+        let seen = meddled_service(status, after);
+        let plan = plan(&seen, later(after));
+        assert_eq!(selected(&plan, "api-stable"), Some(v1.clone()), "{after}");
+        status = Some(remembered(&seen, &plan));
+    }
+}
+
 #[test]
 fn routes_of_peoples_are_put_back_before_the_rollout_goes() {
     let mut seen = under_way(&two_routers(), 0, 2, 10);

@@ -27,6 +27,7 @@ impl World {
                 foreign_keys: Vec::new(),
                 is_owned: !is_lent,
                 is_current: true,
+                taken: None,
                 foreign: is_lent.then(|| ForeignService {
                     taken: is_wide.then(|| Taken {
                         by: "tool".to_owned(),
