@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::api::StableScale;
 use super::super::observed::Set;
 use super::super::render;
+use super::change::step_of;
 use super::{Draft, after};
 use crate::model::action::Action;
 use crate::model::revision::Revision;
@@ -46,9 +47,15 @@ impl Draft<'_> {
         if !self.is_held() || kept >= has(self.seen.set(&stable)) {
             self.want(&stable, kept);
         }
+        if self.spec.stable_scale == StableScale::WithWeight
+            && self.change().is_some()
+            && let Some(until) = self.silent_until()
+        {
+            self.wake_at(until);
+        }
         if let Some(change) = self.change() {
             let revision = change.revision.clone();
-            let least = self.spec.scale_at(self.position(change)).min(total);
+            let least = self.spec.scale_at(step_of(change)).min(total);
             // The way to where it should be may take more pods than being there.
             let next = self.awaited(&revision);
             let need = self.wanted_division().need(total).max(least).max(next);
@@ -94,15 +101,16 @@ impl Draft<'_> {
             .seen
             .set(&self.stable)
             .map_or(0, |set| set.replicas.min(total));
-        if self.live.acknowledged {
+        if self.live.acknowledged && self.silent_until().is_none() {
             need
         } else {
             need.max(has)
         }
     }
 
-    /// As many of the needed pods of the canary as may be there now: they start a few at a time, and where stable goes
-    /// down with the weight, there are never many more than `replicas` of all revisions together.
+    /// As many of the needed pods of the canary as may be there now: they start a few at a time, and of all revisions
+    /// together there are never more than twice `replicas`; where stable goes down with the weight, never many more than
+    /// `replicas`.
     fn paced(&self, revision: &Revision, need: i32, has: i32) -> i32 {
         if !self.rules.counts_are_bounded {
             return need;
@@ -123,20 +131,21 @@ impl Draft<'_> {
             }
         };
         let paced = paced.min(need);
-        if self.spec.stable_scale == StableScale::Full {
-            return paced;
-        }
         let others = self
             .seen
             .sets
             .iter()
             .filter(|set| set.revision != *revision);
         let others: i32 = others.map(|set| set.replicas.max(set.current)).sum();
-        let room = self
-            .spec
-            .replicas
-            .saturating_add(surge)
-            .saturating_sub(others);
+        let total = self.spec.replicas;
+        let room = |most: i32| most.saturating_sub(others);
+        if self.spec.stable_scale == StableScale::Full {
+            // What drains ends by itself, and what nothing of stable serves for must not wait for it.
+            let is_dead = self.seen.ready(&self.stable) == 0;
+            let most = total.saturating_mul(2).max(total.saturating_add(surge));
+            return if is_dead { paced } else { paced.min(room(most).max(0)) };
+        }
+        let room = room(total.saturating_add(surge));
         // A superseded revision that drains must not hold up the change for ever, so one more always fits; nor must
         // idle pods hold up those that a move of traffic waits for.
         paced.min(room.max(1).max(self.awaited(revision)))

@@ -54,6 +54,8 @@ const REPLICAS: i32 = 4;
 const OLDEST: usize = 8;
 /// Seconds for which pods go on serving while they end, where they do.
 const DRAIN: i64 = 10;
+/// Seconds in which the place of a pod that went by itself is taken.
+const RECOVERY: i64 = 20;
 const SIDES: [Side; 2] = [Side::Stable, Side::Canary];
 
 /// What is simulated, besides the rules of the planner.
@@ -162,6 +164,16 @@ struct World {
     is_graceful: bool,
     /// The most pods that there should have been at any time since v2 was wanted.
     most: i32,
+    /// The fewest pods that were asked for so far: a share of the requests needs its share of these.
+    fewest: i32,
+    /// Pods that people have said may be missing.
+    spared: i32,
+    /// Until when pods that went by themselves may be missing.
+    unwell_until: i64,
+    /// The router reports nothing, and takes its time.
+    is_silent: bool,
+    /// Since when a weight is written that the data plane has not taken in.
+    unread_since: Option<i64>,
     /// The stable Service is people's: it was there before, with pods of others behind it, and may be widened.
     is_lent: bool,
     widened_at: i64,
@@ -191,7 +203,11 @@ impl World {
             is_flapping: false,
             is_deaf: false,
             behind: 0,
-            objects: Objects::default(),
+            objects: Objects {
+                // One of people's is there before.
+                route: extra["traffic"]["traefik"].is_object().then_some((0, 1)),
+                ..Objects::default()
+            },
             old: VecDeque::new(),
             pods: Vec::new(),
             status: RolloutStatus {
@@ -208,6 +224,11 @@ impl World {
             peak: BTreeMap::new(),
             left: BTreeSet::new(),
             most: 0,
+            fewest: i32::MAX,
+            spared: 0,
+            unwell_until: 0,
+            is_silent: extra["traffic"]["traefik"].is_object(),
+            unread_since: None,
             is_lent: false,
             widened_at: 0,
             decisions: Vec::new(),

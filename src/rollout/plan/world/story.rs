@@ -182,6 +182,14 @@ pub(super) fn on_top_of_weight() -> Value {
     ]}))
 }
 
+/// The same, through a router of people's that reports nothing.
+pub(super) fn silent(mut extra: Value) -> Value {
+    extra["traffic"] = json!({
+        "drain": "10s", "allowForeign": true, "traefik": {"services": ["edge"]},
+    });
+    extra
+}
+
 pub(super) fn rolling() -> Value {
     strategy(&json!({"type": "Rolling"}))
 }
@@ -244,6 +252,8 @@ pub(super) fn overtaken(seed: u64, habits: Habits, extra: &Value) -> World {
     world.wanted = "3";
     world.tick();
     world.must_reach(500, Phase::Healthy, &format!("seed {seed}: v3 gets stuck"));
+    let most = world.most;
+    assert!(most <= 2 * REPLICAS, "seed {seed}: {most} pods");
     world
 }
 
@@ -317,6 +327,7 @@ pub(super) fn kept(seed: u64, habits: Habits) -> World {
 
 /// All pods are new before long, and all but one serve at any time.
 pub(super) fn until_renewed(world: &mut World, seed: u64) {
+    world.spared = 1;
     world.decision(DecisionAction::Restart);
     let since = world.now;
     let is_old = |pod: &SimPod| pod.created_at < since && pod.ends_at.is_none();
@@ -454,6 +465,27 @@ pub(super) const STORIES: &[(&str, Story)] = &[
         "held without pods, stable with the weight",
         |seed, habits| held_without_pods(seed, habits, &with_weight()),
     ),
+    ("silence", |seed, habits| {
+        taken_over(seed, habits, &silent(steps()))
+    }),
+    ("silence, bad", |seed, habits| {
+        sent_back(seed, habits, &silent(steps()))
+    }),
+    ("silence, overtaken", |seed, habits| {
+        overtaken(seed, habits, &silent(steps()))
+    }),
+    ("silence, blue-green, overtaken", |seed, habits| {
+        overtaken(seed, habits, &silent(blue_green()))
+    }),
+    ("silence, rolling", |seed, habits| {
+        taken_over_in_place(seed, habits, &silent(rolling()))
+    }),
+    ("silence, stable with the weight, bad", |seed, habits| {
+        sent_back(seed, habits, &silent(with_weight()))
+    }),
+    ("silence, stable with the weight, overtaken", |seed, habits| {
+        overtaken(seed, habits, &silent(with_weight()))
+    }),
     ("kept", kept),
     ("good", good),
     ("bad metric", bad_metric),
