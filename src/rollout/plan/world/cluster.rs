@@ -206,7 +206,8 @@ impl World {
         self.fewest = self.fewest.min(wanted);
         let is_unwell = |pod: &SimPod| {
             let starts = pod.created_at + LAG;
-            pod.ends_at.is_none() && pod.ready_at.is_none_or(|at| at > starts)
+            let is_late = pod.ready_at.is_none_or(|at| at > starts);
+            is_late && pod.ends_at.is_none() && !self.is_ready(pod)
         };
         if self.pods.iter().any(is_unwell) {
             self.unwell_until = self.now + RECOVERY;

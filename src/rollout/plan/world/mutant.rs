@@ -4,7 +4,8 @@
 use std::any::Any;
 
 use super::super::Rules;
-use super::story::{STORIES, restarted};
+use super::stories::STORIES;
+use super::story::restarted;
 use super::{GOOD, Habits, REPLICAS};
 
 /// Worlds of each story in which a mutant is looked for.

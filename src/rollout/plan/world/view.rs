@@ -68,14 +68,15 @@ impl World {
         route
     }
 
-    fn seen_hook(&self, name: &str, passes_at: i64) -> Hook {
-        let has_passed = passes_at <= self.now;
+    fn seen_hook(&self, name: &str, ends_at: i64) -> Hook {
         Hook {
             target: target(ObjectKind::Job, name, 1),
-            outcome: if has_passed {
-                check::Outcome::Passed
-            } else {
+            outcome: if ends_at > self.now {
                 check::Outcome::Running
+            } else if self.hooks_fail {
+                check::Outcome::Failed("exit code 1".to_owned())
+            } else {
+                check::Outcome::Passed
             },
             is_ending: false,
         }
