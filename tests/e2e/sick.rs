@@ -82,7 +82,7 @@ async fn a_fix_gets_the_traffic_while_stable_is_down() {
         let took = start.elapsed();
         eprintln!("from a fix to its first answer: {took:?}");
         // Stable has to be down for half a minute, which began before the fix was applied.
-        assert!(took < Duration::from_secs(50), "{took:?}");
+        assert!(took < Duration::from_secs(55), "{took:?}");
         let rollout = app
             .until("the fix waits for people at its pause", |rollout| {
                 rollout["status"]["phase"] == "Paused"
