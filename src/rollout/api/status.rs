@@ -279,7 +279,7 @@ pub struct Unreported {
     pub weight: u8,
     /// Whether something comes on top of it: requests by what they have, or copies.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub is_added_to: bool,
+    pub added: bool,
     /// Until when requests may still go by what was said before.
     #[schemars(with = "String")]
     pub until: Timestamp,

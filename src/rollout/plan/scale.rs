@@ -131,24 +131,33 @@ impl Draft<'_> {
             }
         };
         let paced = paced.min(need);
-        let others = self
-            .seen
-            .sets
-            .iter()
-            .filter(|set| set.revision != *revision);
-        let others: i32 = others.map(|set| set.replicas.max(set.current)).sum();
-        let total = self.spec.replicas;
-        let room = |most: i32| most.saturating_sub(others);
         if self.spec.stable_scale == StableScale::Full {
-            // What drains ends by itself, and what nothing of stable serves for must not wait for it.
-            let is_dead = self.seen.ready(&self.stable) == 0;
-            let most = total.saturating_mul(2).max(total.saturating_add(surge));
-            return if is_dead { paced } else { paced.min(room(most).max(0)) };
+            return paced.min(self.room_beside_stable(revision));
         }
-        let room = room(total.saturating_add(surge));
+        let sets = self.seen.sets.iter();
+        let others = sets.filter(|set| set.revision != *revision);
+        let others: i32 = others.map(|set| set.replicas.max(set.current)).sum();
+        let most = self.spec.replicas.saturating_add(surge);
+        let room = most.saturating_sub(others);
         // A superseded revision that drains must not hold up the change for ever, so one more always fits; nor must
         // idle pods hold up those that a move of traffic waits for.
         paced.min(room.max(1).max(self.awaited(revision)))
+    }
+
+    /// Pods for which there is room where stable keeps all of its own: what was superseded, and drains, takes some for a
+    /// while. A fix of a stable that is down waits for nothing.
+    fn room_beside_stable(&self, revision: &Revision) -> i32 {
+        if self.seen.ready(&self.stable) == 0 {
+            return i32::MAX;
+        }
+        let total = self.spec.replicas;
+        let sets = self.seen.sets.iter();
+        let draining = sets.filter(|set| set.revision != *revision && set.revision != self.stable);
+        let draining: i32 = draining.map(|set| set.replicas.max(set.current)).sum();
+        total
+            .max(self.spec.max_surge)
+            .saturating_sub(draining)
+            .max(0)
     }
 
     /// Pods of a revision that the next move of traffic waits for.

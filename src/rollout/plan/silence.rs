@@ -29,16 +29,15 @@ impl Draft<'_> {
             return;
         };
         let weight = live.division.weight;
-        let is_added_to = live.division != Division::of(weight);
-        let is_same = |before: &Unreported| {
-            (before.weight, before.is_added_to) == (weight.percent(), is_added_to)
-        };
+        let added = live.division != Division::of(weight);
+        let is_same =
+            |before: &Unreported| (before.weight, before.added) == (weight.percent(), added);
         // A clock that went back, and a drain time that is shorter now, must not make it longer.
         let latest = after(self.now, self.spec.drain);
         let known = before.filter(is_same);
         self.memory.progress.unreported = Some(Unreported {
             weight: weight.percent(),
-            is_added_to,
+            added,
             until: known.map_or(latest, |before| before.until.min(latest)),
         });
     }

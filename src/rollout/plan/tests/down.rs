@@ -73,7 +73,7 @@ fn a_service_that_is_switched_for_it_promotes_nothing_and_comes_back() {
     assert_eq!(selected(&late, "api-stable"), Some(v2.to_string()));
     let switched = plan(&at(100).crashing(&v1), later(31));
     assert_eq!(present(&switched), (Some(v1.clone()), Some(1)));
-    assert_eq!(switched.why.reason, "PauseStep");
+    assert_eq!(switched.why.reason, "ApproveStep");
     assert_eq!(selected(&switched, "api-stable"), None);
     let back = plan(&at(100), later(60));
     assert_eq!(selected(&back, "api-stable"), Some(v1.to_string()));

@@ -33,7 +33,7 @@ fn silent(mut seen: Observed, weight: u8, until: Timestamp) -> Observed {
     let progress = seen.status.progress.as_mut().unwrap();
     progress.unreported = Some(Unreported {
         weight,
-        is_added_to: false,
+        added: false,
         until,
     });
     seen

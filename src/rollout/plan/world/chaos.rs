@@ -176,6 +176,8 @@ fn takes_over_after_a_storm(seed: u64) {
     world.wanted = if seed % 2 == 0 { "2" } else { "1" };
     world.tick();
     world.must_reach(CALM, Phase::Healthy, &format!("seed {seed}, in the calm"));
+    // Steps of a storm may go down and up again.
+    world.lost.retain(|text| !text.ends_with("again"));
     world.assert_sound(seed);
 }
 
