@@ -329,6 +329,9 @@ impl Seen<'_> {
             ),
             Some(Step::SetWeight(_) | Step::Route(_) | Step::Mirror(_) | Step::Scale(_)) | None => {
                 let since = change.progressed_at.max(change.step_started_at);
+                let progress = self.status.progress.as_ref();
+                let silence = progress.and_then(|progress| progress.unreported.as_ref());
+                let since = silence.map_or(since, |silence| since.max(silence.until));
                 (FailureReason::ProgressDeadline, since)
             }
         };

@@ -4,9 +4,11 @@
 //! - `adopt`: what of a Deployment is still to be taken over, before anything else;
 //! - `size`: how many pods there are to be, where `spec.replicas` goes down in the middle of a change;
 //! - `live`: how traffic is divided now;
+//! - `silence`: since when, where no router reports what the data plane knows of it;
 //! - `risk`: with strategy `Auto`, how risky the change is, and which steps it gets for that;
 //! - `decision`: what people decided meanwhile;
 //! - `change`: which revision is stable, and which is on its way;
+//! - `down`: whether nothing of stable serves, and what follows from that;
 //! - `failure`: whether that has failed, and whether it goes back for it or stays where it is;
 //! - `advance`: whether the step that is being done is done, as `step/` says of its kind, and which comes next;
 //! - `hook`: the Job of the step that is being done;
@@ -32,6 +34,7 @@ mod contest;
 mod decision;
 mod deletion;
 mod divide;
+mod down;
 mod failure;
 mod foreign;
 mod hook;
@@ -46,6 +49,7 @@ mod rule;
 mod scale;
 mod select;
 mod shift;
+mod silence;
 mod size;
 mod template;
 
@@ -283,6 +287,8 @@ impl<'a> Draft<'a> {
             contested: None,
         };
         draft.note_size();
+        draft.note_silence();
+        draft.note_down();
         draft.decide();
         draft
     }
@@ -295,6 +301,7 @@ impl<'a> Draft<'a> {
             self.wanted = undo.to.clone();
         }
         self.settle_change(was_lost);
+        self.await_emergency();
         self.advance_steps();
         self.withdraw();
         self.run_hooks();
@@ -311,7 +318,8 @@ impl<'a> Draft<'a> {
 
     fn finish(mut self) -> Plan<Memory> {
         let mut why = self.report();
-        if let Some(words) = self.words_of_size() {
+        let words = [self.words_of_size(), self.words_of_emergency()];
+        for words in words.into_iter().flatten() {
             why.message = format!("{}; {words}", why.message);
         }
         let leaving = self.leave();

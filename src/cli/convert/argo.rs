@@ -103,10 +103,16 @@ fn canary_of(canary: &Value, here: &mut Value, path: &str, written: &mut Written
             ("maxUnavailable", "maxUnavailable"),
         ],
     );
+    let delay = canary.get("scaleDownDelaySeconds").and_then(duration);
     if canary["dynamicStableScale"] == true {
         set(&mut strategy, &["stableScale"], "WithWeight");
-    }
-    if let Some(delay) = canary.get("scaleDownDelaySeconds").and_then(duration) {
+        if delay.is_some() {
+            written.tell(format!(
+                "{path}.scaleDownDelaySeconds: with `stableScale: WithWeight` the old revision goes down with the weight, so \
+                 none is kept"
+            ));
+        }
+    } else if let Some(delay) = delay {
         set(&mut strategy, &["keepOldFor"], delay);
     }
     let steps = step::convert(list_at(canary, "/steps"), &path, &mut analysis, written);

@@ -227,6 +227,13 @@ pub struct Progress {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub draining: BTreeMap<String, Timestamp>,
+    /// What routers say of which one does not report what the data plane knows, and until when that may not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreported: Option<Unreported>,
+    /// Since when stable, which should serve, has had no pod that is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub down_since: Option<Timestamp>,
     /// Number of pods that serve, while revisions share the traffic: a smaller `spec.replicas` waits until they do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
@@ -265,6 +272,20 @@ impl Progress {
         let change = self.change.as_ref().map(|change| &change.revision);
         undone.or(failed).or(change).or(self.stable.as_ref())
     }
+}
+
+/// How routers divide of which one reports nothing.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Unreported {
+    /// Share of the canary Service, in percent.
+    pub weight: u8,
+    /// Whether something comes on top of it: requests by what they have, or copies.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub added: bool,
+    /// Until when requests may still go by what was said before.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
 }
 
 /// How an object of people's leads to both sides: enough to put it back when the spec does not name it any more.

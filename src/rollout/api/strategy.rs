@@ -51,6 +51,8 @@ closed_set! {
      "rolling needs type Rolling or Auto: set it, or leave rolling out"),
     ("!has(self.stableScale) || !has(self.type) || self.type in ['Canary', 'Auto']",
      "stableScale is for a Canary: BlueGreen keeps stable at full size, and Rolling goes with the weight"),
+    ("!has(self.keepOldFor) || ((!has(self.type) || self.type != 'Rolling') && (!has(self.stableScale) || self.stableScale != 'WithWeight'))",
+     "keepOldFor needs a revision that stays at full size, and with Rolling and stableScale WithWeight it goes down with the weight: use stableScale Full or BlueGreen, or take keepOldFor out and set rollback.window"),
     ("!has(self.auto) || (has(self.type) && self.type == 'Auto')",
      "auto needs type Auto: set it, or leave auto out"),
 ]))]
@@ -91,7 +93,9 @@ pub struct Strategy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto: Option<Auto>,
     /// How long the revision before stays at full size after a new one became stable, so that going back to it takes
-    /// no time. Needs `traffic`. A duration. Default: not longer than `traffic.drain`. Example: `10m`.
+    /// no time. Needs `traffic`, and a stable that stays at full size: it goes neither with `Rolling` nor with `stableScale:
+    /// WithWeight`, and with `Auto` it does nothing for a change that goes pod by pod. A duration. Default: not longer than
+    /// `traffic.drain`. Example: `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub keep_old_for: Option<Duration>,

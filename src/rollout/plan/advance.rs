@@ -3,7 +3,7 @@
 use super::super::api::{Change, FailureReason};
 use super::super::spec::Step;
 use super::super::step::{Progress, analyse, approve, divide, pause, run, scale};
-use super::change::MAX_WORDS;
+use super::change::{MAX_WORDS, step_of};
 use super::{Draft, after};
 use crate::model::condition::truncate;
 use crate::model::weight::Weight;
@@ -65,7 +65,7 @@ impl Draft<'_> {
         let Some(change) = self.change() else { return };
         let deadline = self.deadline(change);
         let has_all = self.live.share_of(&change.revision) == Weight::FULL;
-        if has_all && (self.is_past_return(change) || self.is_stable_down(change)) {
+        if has_all && (self.is_past_return(change) || self.seen.ready(&self.stable) == 0) {
             // Nothing else would serve in its place.
             return;
         }
@@ -80,7 +80,7 @@ impl Draft<'_> {
     /// Whether all steps are done.
     pub(super) fn are_steps_done(&self) -> bool {
         self.change()
-            .is_some_and(|change| self.position(change) >= self.spec.steps.len())
+            .is_some_and(|change| step_of(change) >= self.spec.steps.len())
     }
 
     pub(super) fn next_step(&mut self) {
@@ -94,7 +94,7 @@ impl Draft<'_> {
     fn current_step(&self) -> Option<Progress> {
         let change = self.change()?;
         let started_at = change.step_started_at;
-        Some(match self.spec.steps.get(self.position(change))? {
+        Some(match self.spec.steps.get(step_of(change))? {
             Step::SetWeight(weight) => self.divide(change, format!("{weight} to canary")),
             Step::Mirror(share) => self.divide(change, format!("copies of {share} to canary")),
             step @ Step::Route(_) => self.divide(change, format!("{step} to canary")),

@@ -94,7 +94,12 @@ impl Draft<'_> {
     pub(super) fn wanted_division(&self) -> Division {
         let change = self.change().filter(|_| !self.is_withdrawn());
         change.map_or(Division::NONE, |change| {
-            self.spec.division_at(self.position(change))
+            let division = self.spec.division_at(step_of(change));
+            if self.is_emergency(change) {
+                self.in_emergency(division)
+            } else {
+                division
+            }
         })
     }
 
@@ -106,41 +111,17 @@ impl Draft<'_> {
     /// The step that is being done; none when all are.
     pub(super) fn present_step(&self) -> Option<&Step> {
         let change = self.change()?;
-        self.spec.steps.get(self.position(change))
+        self.spec.steps.get(step_of(change))
     }
 
-    /// Where the change is in the list of steps. It is at the end, too, while nothing of stable serves, because
-    /// whatever may fix that must not wait, and once it has become what the stable Service selects.
-    pub(super) fn position(&self, change: &Change) -> usize {
-        if self.is_past_return(change) || self.is_stable_down(change) {
-            return self.spec.steps.len();
-        }
-        step_of(change)
-    }
-
-    /// Whether the change has everything, through the stable Service too: going on is all that is left.
+    /// Whether the change has everything, through the stable Service too, and all of its steps behind it: going on is all
+    /// that is left.
     pub(super) fn is_past_return(&self, change: &Change) -> bool {
         let live = self.live.arrangement.as_ref();
-        live.is_some_and(|live| {
+        let has_all = live.is_some_and(|live| {
             live.stable == change.revision && live.share_of(&change.revision) == Weight::FULL
-        })
-    }
-
-    /// Whether stable should serve, and nothing of it does. It need not once the
-    /// steps have taken all of its traffic. Without a router, pods of stable come and go as the
-    /// weight says, so there it takes a sign that they are in trouble.
-    pub(super) fn is_stable_down(&self, change: &Change) -> bool {
-        if self.seen.ready(&self.stable) > 0 {
-            return false;
-        }
-        let weight = self.spec.weight_at(step_of(change));
-        if self.spec.routing.is_some() {
-            let live = self.live.arrangement.as_ref();
-            let has_all = live.is_some_and(|live| live.share_of(&change.revision) == Weight::FULL);
-            return self.spec.replicas > 0 && !(has_all && weight == Weight::FULL);
-        }
-        let is_lost = self.seen.set(&self.stable).is_none();
-        self.counts(weight).stable > 0 && (is_lost || self.seen.trouble(&self.stable).is_some())
+        });
+        has_all && step_of(change) >= self.spec.steps.len()
     }
 
     /// Pods of both sides at a weight, without a router.
@@ -390,10 +371,10 @@ impl Draft<'_> {
 
     /// When the wait for pods or for the data plane turns into a failure.
     pub(super) fn deadline(&self, change: &Change) -> Timestamp {
-        after(
-            change.progressed_at.max(change.step_started_at),
-            self.spec.progress_deadline,
-        )
+        let since = change.progressed_at.max(change.step_started_at);
+        let silence = self.memory.progress.unreported.as_ref();
+        let since = silence.map_or(since, |silence| since.max(silence.until));
+        after(since, self.spec.progress_deadline)
     }
 
     /// Puts on the ReplicaSets what has to survive the loss of the status.

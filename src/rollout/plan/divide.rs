@@ -173,7 +173,8 @@ impl Draft<'_> {
                     && self.seen.faults(other).next().is_some()
             });
         let is_way_back = is_given_up && self.rules.abort_needs_no_health;
-        let need = if is_way_back { full.min(1) } else { full };
+        let is_one_enough = is_way_back || !self.rules.shares_need_their_pods;
+        let need = if is_one_enough { full.min(1) } else { full };
         let mut answering = self.proven(side, revision);
         // Between two Services of one revision nothing is lost, however few of its pods are left.
         if other == revision && answering >= self.proven(side.other(), revision) {

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use super::super::api::{Failure, FailureReason, Phase, StepStatus};
 use super::super::observed::{Deletion, Set};
 use super::super::spec::Step;
+use super::change::step_of;
 use super::restart::RESTARTING;
 use super::{Draft, after, foreign};
 use crate::model::condition;
@@ -58,7 +59,7 @@ impl Draft<'_> {
     fn shown_step(&self) -> Option<StepStatus> {
         let change = self.change()?;
         let count = self.spec.steps.len();
-        let position = self.position(change);
+        let position = step_of(change);
         let index = (position + 1).min(count);
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let until = match self.spec.steps.get(position) {

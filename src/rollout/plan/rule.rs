@@ -25,6 +25,10 @@ pub struct Rules {
     pub no_data_is_not_success: bool,
     /// 11. A restart takes a pod only while enough others serve, and never the last.
     pub restart_leaves_enough: bool,
+    /// 12. A share takes as many pods as it needs, but for the way back, for which one is enough.
+    pub shares_need_their_pods: bool,
+    /// 13. Where no router reports what the data plane knows, that is what was written once the drain time is over.
+    pub silence_takes_its_time: bool,
 }
 
 impl Rules {
@@ -39,5 +43,7 @@ impl Rules {
         superseded_drain: true,
         no_data_is_not_success: true,
         restart_leaves_enough: true,
+        shares_need_their_pods: true,
+        silence_takes_its_time: true,
     };
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::api::StableScale;
 use super::super::observed::Set;
 use super::super::render;
+use super::change::step_of;
 use super::{Draft, after};
 use crate::model::action::Action;
 use crate::model::revision::Revision;
@@ -46,9 +47,15 @@ impl Draft<'_> {
         if !self.is_held() || kept >= has(self.seen.set(&stable)) {
             self.want(&stable, kept);
         }
+        if self.spec.stable_scale == StableScale::WithWeight
+            && self.change().is_some()
+            && let Some(until) = self.silent_until()
+        {
+            self.wake_at(until);
+        }
         if let Some(change) = self.change() {
             let revision = change.revision.clone();
-            let least = self.spec.scale_at(self.position(change)).min(total);
+            let least = self.spec.scale_at(step_of(change)).min(total);
             // The way to where it should be may take more pods than being there.
             let next = self.awaited(&revision);
             let need = self.wanted_division().need(total).max(least).max(next);
@@ -94,15 +101,16 @@ impl Draft<'_> {
             .seen
             .set(&self.stable)
             .map_or(0, |set| set.replicas.min(total));
-        if self.live.acknowledged {
+        if self.live.acknowledged && self.silent_until().is_none() {
             need
         } else {
             need.max(has)
         }
     }
 
-    /// As many of the needed pods of the canary as may be there now: they start a few at a time, and where stable goes
-    /// down with the weight, there are never many more than `replicas` of all revisions together.
+    /// As many of the needed pods of the canary as may be there now: they start a few at a time, and of all revisions
+    /// together there are never more than twice `replicas`; where stable goes down with the weight, never many more than
+    /// `replicas`.
     fn paced(&self, revision: &Revision, need: i32, has: i32) -> i32 {
         if !self.rules.counts_are_bounded {
             return need;
@@ -124,22 +132,32 @@ impl Draft<'_> {
         };
         let paced = paced.min(need);
         if self.spec.stable_scale == StableScale::Full {
-            return paced;
+            return paced.min(self.room_beside_stable(revision));
         }
-        let others = self
-            .seen
-            .sets
-            .iter()
-            .filter(|set| set.revision != *revision);
+        let sets = self.seen.sets.iter();
+        let others = sets.filter(|set| set.revision != *revision);
         let others: i32 = others.map(|set| set.replicas.max(set.current)).sum();
-        let room = self
-            .spec
-            .replicas
-            .saturating_add(surge)
-            .saturating_sub(others);
+        let most = self.spec.replicas.saturating_add(surge);
+        let room = most.saturating_sub(others);
         // A superseded revision that drains must not hold up the change for ever, so one more always fits; nor must
         // idle pods hold up those that a move of traffic waits for.
         paced.min(room.max(1).max(self.awaited(revision)))
+    }
+
+    /// Pods for which there is room where stable keeps all of its own: what was superseded, and drains, takes some for a
+    /// while. A fix of a stable that is down waits for nothing.
+    fn room_beside_stable(&self, revision: &Revision) -> i32 {
+        if self.seen.ready(&self.stable) == 0 {
+            return i32::MAX;
+        }
+        let total = self.spec.replicas;
+        let sets = self.seen.sets.iter();
+        let draining = sets.filter(|set| set.revision != *revision && set.revision != self.stable);
+        let draining: i32 = draining.map(|set| set.replicas.max(set.current)).sum();
+        total
+            .max(self.spec.max_surge)
+            .saturating_sub(draining)
+            .max(0)
     }
 
     /// Pods of a revision that the next move of traffic waits for.

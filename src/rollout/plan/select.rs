@@ -8,6 +8,7 @@ use super::object::patch;
 use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
+use crate::model::span::time_of_day;
 use crate::traffic::foreign::title;
 use crate::traffic::{Arrangement, Side};
 
@@ -63,6 +64,13 @@ impl Draft<'_> {
     pub(super) fn select(&mut self, side: Side, revision: &Revision) {
         if !self.live.acknowledged && self.rules.selector_swaps_idle {
             return self.wait_for_data_plane();
+        }
+        if let Some(until) = self.silent_until() {
+            self.wake_at(until);
+            return self.wait_for(format!(
+                "no router reports what the data plane knows, so that has until {} (spec.traffic.drain) to take in the weight",
+                time_of_day(until)
+            ));
         }
         self.write_selector(side, revision);
     }

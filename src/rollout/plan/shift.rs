@@ -114,6 +114,12 @@ impl Draft<'_> {
 
     /// The next move. Routers that do not say the same yet are made to, before anything else.
     fn next_move(&self, live: &Arrangement, goal: &Arrangement) -> Move {
+        if live.stable != goal.stable
+            && live.weight() < Weight::FULL
+            && self.is_ahead_of_steps(live)
+        {
+            return Move::Shift(Division::of(Weight::FULL));
+        }
         let next = next_move(live, goal);
         if self.live.is_even || matches!(next, Move::Shift(_)) {
             return next;
@@ -137,7 +143,8 @@ impl Draft<'_> {
         let is_superseded = live.canary != change.revision && live.canary != self.stable;
         // Whatever the Services select then, nothing of it can serve as stable would.
         let is_strange = is_superseded || live.stable != self.stable;
-        if self.may_promote(live) || (is_strange && self.is_stable_down(change)) {
+        let is_in_need = is_strange && !self.is_ahead_of_steps(live) && self.is_emergency(change);
+        if self.may_promote(live) || is_in_need {
             return Arrangement::all_to(&change.revision);
         }
         Arrangement {

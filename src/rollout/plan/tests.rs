@@ -5,12 +5,14 @@ mod analysis;
 mod auto;
 mod config;
 mod decision;
+mod down;
 mod edge;
 mod failure;
 mod pods;
 mod restart;
 mod router;
 mod scenario;
+mod silence;
 mod size;
 mod strategy;
 mod template;
@@ -400,15 +402,6 @@ fn a_superseded_revision_gives_its_weight_back_before_the_next_one_starts() {
     assert_eq!(selected(&plan, "api-canary"), None);
     assert_eq!(scaled(&plan, &v2), None);
     assert_eq!(plan.progress.history[0].result, EndingResult::Superseded);
-}
-
-#[test]
-fn a_fix_does_not_wait_for_a_stable_revision_that_is_down() {
-    let extra = ten_then_half();
-    let v1 = revision("1", &extra);
-    let seen = under_way(&extra, 0, 4, 0).crashing(&v1);
-    let plan = plan(&seen, NOW);
-    assert_eq!(shifted_to(&plan), Some(100));
 }
 
 #[test]

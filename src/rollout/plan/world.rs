@@ -1,6 +1,7 @@
 //! A simulated cluster with a data plane that lags, pods that fail, caches that are old and an operator that
 //! is killed after any write. Whatever happens, no request is lost and every change comes to its end.
 
+mod asked;
 mod chaos;
 mod cluster;
 mod held;
@@ -8,6 +9,7 @@ mod lent;
 mod mutant;
 mod random;
 mod server;
+mod stories;
 mod story;
 mod verdict;
 mod view;
@@ -41,6 +43,7 @@ use crate::traffic::Side;
 use crate::traffic::division::Division;
 use crate::traffic::router::{Route, Scene};
 use random::Random;
+use stories::STORIES;
 use story::*;
 
 /// Seconds for which the data plane may go on using what was changed.
@@ -54,6 +57,8 @@ const REPLICAS: i32 = 4;
 const OLDEST: usize = 8;
 /// Seconds for which pods go on serving while they end, where they do.
 const DRAIN: i64 = 10;
+/// Seconds in which the place of a pod that went by itself is taken.
+const RECOVERY: i64 = 20;
 const SIDES: [Side; 2] = [Side::Stable, Side::Canary];
 
 /// What is simulated, besides the rules of the planner.
@@ -162,12 +167,26 @@ struct World {
     is_graceful: bool,
     /// The most pods that there should have been at any time since v2 was wanted.
     most: i32,
+    /// The fewest pods that were asked for so far: a share of the requests needs its share of these.
+    fewest: i32,
+    /// Pods that people have said may be missing.
+    spared: i32,
+    /// Until when pods that went by themselves may be missing.
+    unwell_until: i64,
+    /// The router reports nothing, and takes its time.
+    is_silent: bool,
+    /// Since when a weight is written that the data plane has not taken in.
+    unread_since: Option<i64>,
     /// The stable Service is people's: it was there before, with pods of others behind it, and may be widened.
     is_lent: bool,
     widened_at: i64,
     decisions: Vec<Act>,
-    /// Hooks, and when they pass.
+    /// Somebody approves whatever waits for it.
+    says_yes: bool,
+    /// Hooks, and when they end.
     jobs: BTreeMap<String, i64>,
+    /// They fail then.
+    hooks_fail: bool,
     specs: Specs,
     /// The route as it was last seen, and what it was rendered from.
     last_route: RefCell<Option<(Rendered, Route)>>,
@@ -191,7 +210,11 @@ impl World {
             is_flapping: false,
             is_deaf: false,
             behind: 0,
-            objects: Objects::default(),
+            objects: Objects {
+                // One of people's is there before.
+                route: extra["traffic"]["traefik"].is_object().then_some((0, 1)),
+                ..Objects::default()
+            },
             old: VecDeque::new(),
             pods: Vec::new(),
             status: RolloutStatus {
@@ -208,10 +231,17 @@ impl World {
             peak: BTreeMap::new(),
             left: BTreeSet::new(),
             most: 0,
+            fewest: i32::MAX,
+            spared: 0,
+            unwell_until: 0,
+            is_silent: extra["traffic"]["traefik"].is_object(),
+            unread_since: None,
             is_lent: false,
             widened_at: 0,
             decisions: Vec::new(),
+            says_yes: false,
             jobs: BTreeMap::new(),
+            hooks_fail: false,
             is_graceful: extra["gracefulShutdown"] != "Off",
             specs,
             last_route: RefCell::default(),
@@ -228,6 +258,9 @@ impl World {
         self.replica_sets();
         self.data_plane();
         self.requests();
+        if self.says_yes && self.asks() {
+            self.decision(DecisionAction::Approve);
+        }
         // Sometimes nobody is there to reconcile.
         if !self.random.one_in(4) {
             for _ in 0..3 {
@@ -308,6 +341,17 @@ impl World {
         status::has_same_essence(seen, &self.status, status) && !self.random.one_in(4)
     }
 
+    /// Whether a step waits for an approval that nobody has given yet.
+    fn asks(&self) -> bool {
+        let ready = self.status.conditions.iter().find(|it| it.type_ == "Ready");
+        let is_approved = self.decisions.iter().any(|act| {
+            let step = self.status.step.as_ref();
+            act.spec.action == DecisionAction::Approve
+                && step.is_some_and(|step| act.at >= step.started_at)
+        });
+        ready.is_some_and(|ready| ready.reason == "ApproveStep") && !is_approved
+    }
+
     /// Whether a failure holds the change until people decide.
     fn is_stuck(&self) -> bool {
         let progress = self.status.progress.as_ref();
@@ -349,6 +393,15 @@ impl World {
             && self.weight == 0
             && self.on_top == Division::NONE
             && (self.is_switch() || self.objects.route.is_some_and(|(weight, _)| weight == 0))
+    }
+
+    /// Stable has everything, whatever is on its way.
+    fn settled_at_stable(&self) -> bool {
+        let progress = self.status.progress.as_ref();
+        let stable = progress.and_then(|progress| progress.stable.as_ref());
+        let [active, _] = &self.objects.services;
+        let selected = active.as_ref().map(|(revision, _)| revision);
+        self.weight == 0 && selected == stable
     }
 
     fn assert_sound(&self, seed: u64) {
@@ -410,7 +463,7 @@ fn worlds() -> Range<u64> {
 }
 
 /// Checks one in so many of all worlds, on all cores. Their seeds are 0 and up.
-fn for_each_seed(what: &str, one_in: u64, check: impl Fn(u64) + Sync) {
+pub(super) fn for_each_seed(what: &str, one_in: u64, check: impl Fn(u64) + Sync) {
     let Range { start, end } = worlds();
     let seeds = start / one_in..end / one_in;
     println!("{what}: seeds {seeds:?}");

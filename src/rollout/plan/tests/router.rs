@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::*;
-use crate::rollout::api::Taken;
+use crate::rollout::api::{Taken, Unreported};
 use crate::rollout::observed::ForeignService;
 use crate::rollout::testing::{raw, switched};
 use crate::traffic::division::{Division, Match};
@@ -500,6 +500,10 @@ fn a_subset_goes_with_its_service() {
     let mut seen = under_way(&extra, 0, 2, 0);
     seen.service_mut(Side::Canary).revision = Some(v1.clone());
     seen.routes.extend(mesh([Some(&v1), Some(&v1)]));
+    seen.status.progress.as_mut().unwrap().unreported = Some(Unreported {
+        until: NOW,
+        ..Unreported::default()
+    });
     let plan = plan(&seen, NOW);
     assert_eq!(selected(&plan, "api-canary"), Some(v2.to_string()));
     let both = [Some(v1.to_string()), Some(v2.to_string())];

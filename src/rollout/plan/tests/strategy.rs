@@ -138,6 +138,42 @@ fn stable_that_has_gone_down_takes_back_what_it_can_and_grows() {
     assert_eq!(shifted_to(&failed(4, 50)), Some(0));
 }
 
+#[test]
+fn a_third_version_waits_for_the_pods_of_the_second_that_drain() {
+    let mut extra = routed();
+    extra["replicas"] = 10.into();
+    extra["strategy"] = json!({"maxSurge": "100%"});
+    let of = |version| revision(version, &extra);
+    let (v1, v2, v3) = (of("1"), of("2"), of("3"));
+    let with = |draining| {
+        let seen = untouched(spec("3", &extra))
+            .with_set(&v1, 10)
+            .promoted(&v1, NOW)
+            .with_set(&v2, draining)
+            .with_traffic(&v1, &v3, 0);
+        let seen = seen.remembering(at_step(&v1, &v3, 0, NOW));
+        scaled(&plan(&seen, NOW), &v3)
+    };
+    assert_eq!(with(10), None, "there are twice as many already");
+    assert_eq!((with(7), with(0)), (Some(3), Some(10)));
+}
+
+#[test]
+fn what_drains_does_not_hold_up_a_fix_of_what_is_down() {
+    let mut extra = routed();
+    extra["strategy"] = json!({"maxSurge": "100%"});
+    let of = |version| revision(version, &extra);
+    let (v1, v2, v3) = (of("1"), of("2"), of("3"));
+    let seen = untouched(spec("3", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW)
+        .with_set(&v2, 4)
+        .with_traffic(&v1, &v3, 0)
+        .crashing(&v1);
+    let seen = seen.remembering(at_step(&v1, &v3, 0, NOW));
+    assert_eq!(scaled(&plan(&seen, NOW), &v3), Some(4));
+}
+
 fn keeping_old() -> Value {
     let mut extra = ten_then_half();
     extra["strategy"]["keepOldFor"] = "10m".into();

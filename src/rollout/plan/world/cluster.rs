@@ -5,7 +5,7 @@ use super::*;
 impl World {
     pub(super) fn replica_sets(&mut self) {
         let sets = self.objects.sets.clone();
-        if self.wanted == "2" {
+        if self.wanted != "1" {
             self.most = self.most.max(sets.iter().map(|set| set.replicas).sum());
         }
         for set in &sets {
@@ -69,7 +69,7 @@ impl World {
         let hurry = self.now % LAG == 0;
         if let Some((weight, version)) = self.objects.route
             && !self.is_deaf
-            && (hurry || self.random.one_in(3))
+            && self.takes_in(version)
         {
             self.weight = weight;
             self.on_top = self.objects.on_top.clone();
@@ -105,6 +105,24 @@ impl World {
                 self.endpoints[index].retain(is_same);
             }
         }
+    }
+
+    /// Whether the route is taken in now: within the lag; where nobody reports that, just before the drain time is over.
+    fn takes_in(&mut self, version: u64) -> bool {
+        if !self.is_silent {
+            return self.now % LAG == 0 || self.random.one_in(3);
+        }
+        if self.generation >= version {
+            self.unread_since = None;
+            return false;
+        }
+        let since = *self.unread_since.get_or_insert(self.now);
+        // It was written a second before it is seen here.
+        let is_taken_in = self.now >= since + DRAIN - 2 || self.random.one_in(8);
+        if is_taken_in {
+            self.unread_since = None;
+        }
+        is_taken_in
     }
 
     pub(super) fn is_switch(&self) -> bool {
@@ -152,10 +170,12 @@ impl World {
         if !is_open || self.opens_at.is_none_or(|at| self.now < at) {
             return;
         }
+        self.watch_health();
         for (side, name) in SIDES.iter().enumerate() {
             if !self.is_reached(side) {
                 continue;
             }
+            self.watch_capacity(side);
             if self.endpoints[side].is_empty() {
                 let share = self.share(side);
                 self.lost.push(format!(
@@ -177,6 +197,36 @@ impl World {
                     self.weight
                 });
             }
+        }
+    }
+
+    /// Notes which pods may be missing: those that went by themselves, until others have taken their place.
+    fn watch_health(&mut self) {
+        let wanted = self.specs[self.wanted].replicas;
+        self.fewest = self.fewest.min(wanted);
+        let is_unwell = |pod: &SimPod| {
+            let starts = pod.created_at + LAG;
+            let is_late = pod.ready_at.is_none_or(|at| at > starts);
+            is_late && pod.ends_at.is_none() && !self.is_ready(pod)
+        };
+        if self.pods.iter().any(is_unwell) {
+            self.unwell_until = self.now + RECOVERY;
+        }
+    }
+
+    /// A share of the requests has its share of the pods: none is overrun. What is left of a pod is borne by the others.
+    fn watch_capacity(&mut self, side: usize) {
+        let share = self.share(side);
+        let least = i32::from(share) * self.fewest / 100 - self.spared;
+        let there = i32::try_from(self.endpoints[side].len()).unwrap();
+        let is_wide = self.objects.services[side]
+            .as_ref()
+            .is_some_and(|(revision, _)| *revision == Revision::unknown());
+        if there < least && !is_wide && self.now >= self.unwell_until {
+            self.lost.push(format!(
+                "{}: {share} % of requests to {there} pods, where {least} are needed: {:?}",
+                self.now, SIDES[side]
+            ));
         }
     }
 

@@ -144,6 +144,16 @@ impl World {
                 self.objects.on_top = on_top(division);
                 self.watch_weight(before, weight);
             }
+            ObjectKind::TraefikService => {
+                let (before, current) = self.objects.route.unwrap();
+                if lost(current) {
+                    return false;
+                }
+                let weight = &change["spec"]["weighted"]["services"][1]["weight"];
+                let weight = u8::try_from(weight.as_u64().unwrap()).unwrap();
+                self.objects.route = Some((weight, version));
+                self.watch_weight(before, weight);
+            }
             other => panic!("{other:?}"),
         }
         true

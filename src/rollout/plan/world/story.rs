@@ -1,6 +1,5 @@
 //! What happens in a world: the specs, and the stories that are told with them.
 
-use super::held::{held, held_without_pods};
 use super::*;
 
 pub(super) fn steps() -> Value {
@@ -182,6 +181,14 @@ pub(super) fn on_top_of_weight() -> Value {
     ]}))
 }
 
+/// The same, through a router of people's that reports nothing.
+pub(super) fn silent(mut extra: Value) -> Value {
+    extra["traffic"] = json!({
+        "drain": "10s", "allowForeign": true, "traefik": {"services": ["edge"]},
+    });
+    extra
+}
+
 pub(super) fn rolling() -> Value {
     strategy(&json!({"type": "Rolling"}))
 }
@@ -244,6 +251,8 @@ pub(super) fn overtaken(seed: u64, habits: Habits, extra: &Value) -> World {
     world.wanted = "3";
     world.tick();
     world.must_reach(500, Phase::Healthy, &format!("seed {seed}: v3 gets stuck"));
+    let most = world.most;
+    assert!(most <= 2 * REPLICAS, "seed {seed}: {most} pods");
     world
 }
 
@@ -317,6 +326,7 @@ pub(super) fn kept(seed: u64, habits: Habits) -> World {
 
 /// All pods are new before long, and all but one serve at any time.
 pub(super) fn until_renewed(world: &mut World, seed: u64) {
+    world.spared = 1;
     world.decision(DecisionAction::Restart);
     let since = world.now;
     let is_old = |pod: &SimPod| pod.created_at < since && pod.ends_at.is_none();
@@ -368,104 +378,3 @@ pub(super) fn restarted_in_a_pause(seed: u64, habits: Habits) -> World {
     world.must_reach(300, Phase::Healthy, &format!("seed {seed}"));
     world
 }
-
-pub(super) const STORIES: &[(&str, Story)] = &[
-    ("blue-green", |seed, habits| {
-        taken_over(seed, habits, &blue_green())
-    }),
-    ("blue-green, bad", |seed, habits| {
-        sent_back(seed, habits, &blue_green())
-    }),
-    ("blue-green, overtaken", |seed, habits| {
-        overtaken(seed, habits, &blue_green())
-    }),
-    ("a Service is switched", |seed, habits| {
-        taken_over(seed, habits, &switched())
-    }),
-    ("a Service is switched, bad", |seed, habits| {
-        sent_back(seed, habits, &switched())
-    }),
-    ("a Service is switched, overtaken", |seed, habits| {
-        overtaken(seed, habits, &switched())
-    }),
-    ("a Service of people's", |seed, habits| {
-        lent::good(seed, habits, &steps())
-    }),
-    ("a Service of people's is switched", |seed, habits| {
-        lent::good(seed, habits, &switched())
-    }),
-    ("a Service of people's, bad", lent::bad),
-    ("routes and copies", |seed, habits| {
-        taken_over(seed, habits, &on_top_of_weight())
-    }),
-    ("routes and copies, bad", |seed, habits| {
-        sent_back(seed, habits, &on_top_of_weight())
-    }),
-    ("routes and copies, overtaken", |seed, habits| {
-        overtaken(seed, habits, &on_top_of_weight())
-    }),
-    ("rolling", |seed, habits| {
-        taken_over_in_place(seed, habits, &rolling())
-    }),
-    ("rolling, overtaken", |seed, habits| {
-        overtaken(seed, habits, &rolling())
-    }),
-    ("stable with the weight", |seed, habits| {
-        taken_over_in_place(seed, habits, &with_weight())
-    }),
-    ("stable with the weight, bad", |seed, habits| {
-        sent_back(seed, habits, &with_weight())
-    }),
-    ("stable with the weight, overtaken", |seed, habits| {
-        overtaken(seed, habits, &with_weight())
-    }),
-    ("by risk, pod by pod", |seed, habits| {
-        taken_over_in_place(seed, habits, &auto("Rolling"))
-    }),
-    ("by risk, pod by pod, bad", |seed, habits| {
-        sent_back(seed, habits, &auto("Rolling"))
-    }),
-    ("by risk, overtaken", |seed, habits| {
-        overtaken(seed, habits, &auto("Rolling"))
-    }),
-    ("another size", |seed, habits| {
-        resized(seed, habits, &strategy(&steps()["strategy"]))
-    }),
-    ("another size, stable with the weight", |seed, habits| {
-        resized(seed, habits, &with_weight())
-    }),
-    ("another size, blue-green", |seed, habits| {
-        resized(seed, habits, &blue_green())
-    }),
-    ("held", |seed, habits| held(seed, habits, &steps())),
-    ("held, blue-green", |seed, habits| {
-        held(seed, habits, &blue_green())
-    }),
-    ("held, a Service is switched", |seed, habits| {
-        held(seed, habits, &switched())
-    }),
-    ("held, stable with the weight", |seed, habits| {
-        held(seed, habits, &with_weight())
-    }),
-    ("held without pods", |seed, habits| {
-        held_without_pods(seed, habits, &steps())
-    }),
-    (
-        "held without pods, stable with the weight",
-        |seed, habits| held_without_pods(seed, habits, &with_weight()),
-    ),
-    ("kept", kept),
-    ("good", good),
-    ("bad metric", bad_metric),
-    ("no data", no_data),
-    ("superseded", superseded),
-    ("failing all over", failing_all_over),
-    ("flapping", flapping),
-    ("restarted", |seed, habits| {
-        restarted(seed, habits, REPLICAS)
-    }),
-    ("restarted, the only pod", |seed, habits| {
-        restarted(seed, habits, 1)
-    }),
-    ("restarted in a pause", restarted_in_a_pause),
-];

@@ -1,6 +1,7 @@
 //! What the operator sees of a world.
 
 use super::*;
+use crate::traffic::testing::object;
 
 impl World {
     /// All but the status, and what people have decided.
@@ -43,7 +44,11 @@ impl World {
                 weight: Weight::new(i64::from(weight)).unwrap(),
                 ..objects.on_top.clone()
             };
-            seen.routes = vec![self.route(&seen, version, &division)];
+            seen.routes = vec![if self.is_silent {
+                edge(version, weight)
+            } else {
+                self.route(&seen, version, &division)
+            }];
         }
         seen
     }
@@ -64,14 +69,15 @@ impl World {
         route
     }
 
-    fn seen_hook(&self, name: &str, passes_at: i64) -> Hook {
-        let has_passed = passes_at <= self.now;
+    fn seen_hook(&self, name: &str, ends_at: i64) -> Hook {
         Hook {
             target: target(ObjectKind::Job, name, 1),
-            outcome: if has_passed {
-                check::Outcome::Passed
-            } else {
+            outcome: if ends_at > self.now {
                 check::Outcome::Running
+            } else if self.hooks_fail {
+                check::Outcome::Failed("exit code 1".to_owned())
+            } else {
+                check::Outcome::Passed
             },
             is_ending: false,
         }
@@ -120,5 +126,19 @@ impl World {
             available: i32::try_from(available).unwrap(),
             is_settled: true,
         }
+    }
+}
+
+/// A TraefikService of people's, of which nobody reports anything.
+fn edge(version: u64, weight: u8) -> Route {
+    let services = json!([
+        {"name": "api-stable", "port": 80, "weight": 100 - weight},
+        {"name": "api-canary", "port": 80, "weight": weight},
+    ]);
+    let spec = json!({"spec": {"weighted": {"services": services}}});
+    let kind = ObjectKind::TraefikService;
+    Route {
+        target: target(kind, "edge", version),
+        ..object(kind, "edge", &spec)
     }
 }

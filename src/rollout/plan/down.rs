@@ -1,0 +1,109 @@
+//! What follows when nothing of stable serves: traffic goes where something does, and no step is skipped for it. No I/O.
+//!
+//! It is an emergency measure, so it takes some time without a pod of stable, which a restart or a node that goes does not
+//! take, and it is no promotion: steps go on deciding who is stable. As soon as a pod of stable is ready again, the
+//! weight is what the step says.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::api::Change;
+use super::change::step_of;
+use super::{Draft, after};
+use crate::model::span::time_of_day;
+use crate::model::weight::Weight;
+use crate::traffic::Arrangement;
+use crate::traffic::division::Division;
+
+/// How long stable has to be without a ready pod before what is on its way gets its traffic.
+const DWELL: Duration = Duration::from_secs(30);
+/// The share of the canary then, where weights are ratios of pods: one pod of stable stays, to tell when it is back.
+const ALL_BUT_ONE: i64 = 99;
+
+impl Draft<'_> {
+    /// Remembers since when stable is down.
+    pub(super) fn note_down(&mut self) {
+        let is_down = self.spec.replicas > 0 && self.seen.ready(&self.stable) == 0;
+        let known = self.memory.progress.down_since;
+        // A clock that went back begins anew.
+        let since = known.filter(|since| *since <= self.now);
+        self.memory.progress.down_since = is_down.then(|| since.unwrap_or(self.now));
+    }
+
+    /// Whether stable should serve, and nothing of it does. It need not once the
+    /// steps have taken all of its traffic. Without a router, pods of stable come and go as the
+    /// weight says, so there it takes a sign that they are in trouble.
+    fn is_stable_down(&self, change: &Change) -> bool {
+        if self.seen.ready(&self.stable) > 0 {
+            return false;
+        }
+        let weight = self.spec.weight_at(step_of(change));
+        if self.spec.routing.is_some() {
+            let live = self.live.arrangement.as_ref();
+            let has_all = live.is_some_and(|live| live.share_of(&change.revision) == Weight::FULL);
+            return self.spec.replicas > 0 && !(has_all && weight == Weight::FULL);
+        }
+        let is_lost = self.seen.set(&self.stable).is_none();
+        self.counts(weight).stable > 0 && (is_lost || self.seen.trouble(&self.stable).is_some())
+    }
+
+    /// When stable will have been down for long enough, or has been.
+    fn emergency_at(&self, change: &Change) -> Option<Timestamp> {
+        let since = self.memory.progress.down_since?;
+        self.is_stable_down(change).then(|| after(since, DWELL))
+    }
+
+    /// Whether stable has been down for so long that its traffic goes to what is on its way.
+    pub(super) fn is_emergency(&self, change: &Change) -> bool {
+        self.emergency_at(change).is_some_and(|at| at <= self.now)
+    }
+
+    /// Looks again when stable will have been down for long enough.
+    pub(super) fn await_emergency(&mut self) {
+        let at = self.change().and_then(|change| self.emergency_at(change));
+        if let Some(at) = at.filter(|at| *at > self.now) {
+            self.wake_at(at);
+        }
+    }
+
+    /// What the change gets then.
+    pub(super) fn in_emergency(&self, division: Division) -> Division {
+        if self.spec.routing.is_some() {
+            return Division::of(Weight::FULL);
+        }
+        let most = Weight::new(ALL_BUT_ONE).unwrap_or_default();
+        Division {
+            weight: division.weight.max(most),
+            ..division
+        }
+    }
+
+    /// Whether both Services select the change although steps of it are left: there was no other way while nothing of
+    /// stable served. Stable gets its Service back by way of the other one, which loses nothing.
+    pub(super) fn is_ahead_of_steps(&self, live: &Arrangement) -> bool {
+        let is_past = |change: &Change| {
+            live.stable == change.revision
+                && live.canary == change.revision
+                && !self.is_past_return(change)
+        };
+        self.change().is_some_and(is_past)
+    }
+
+    /// What people read of it.
+    pub(super) fn words_of_emergency(&self) -> Option<String> {
+        let change = self.change()?;
+        let at = self.emergency_at(change)?;
+        let since = time_of_day(self.memory.progress.down_since?);
+        let (stable, revision) = (&self.stable, &change.revision);
+        let follows = if at <= self.now {
+            format!("{revision} gets its traffic until it has one, and its steps go on")
+        } else {
+            let at = time_of_day(at);
+            format!("from {at} on {revision} gets its traffic until it has one")
+        };
+        Some(format!(
+            "stable {stable} has had no ready pod since {since}: {follows}"
+        ))
+    }
+}
