@@ -77,9 +77,9 @@ pub struct Reports {
     #[schemars(transform = schema::words::<5>)]
     pub problems: Vec<ProblemMatcher>,
     /// Globs of those above that may fit no file. Without it, a gate that judges reports of a format has no data where a glob of
-    /// that format fits none. At most 16. Example: `[semgrep.sarif]`.
+    /// that format fits none. At most 8. Example: `[semgrep.sarif]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::paths::<16>)]
+    #[schemars(transform = schema::paths::<8>)]
     pub optional: Vec<String>,
 }
 
