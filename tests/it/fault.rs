@@ -288,7 +288,7 @@ impl Trail {
         let counts = self.of(new[0]);
         let counts: Vec<i32> = counts.iter().map(|count| count.parse().unwrap()).collect();
         let services = live.keys().filter(|name| !name.contains(' '));
-        let as_word = |value: String| {
+        let as_word = |value: String| -> String {
             if value == revision {
                 "new".into()
             } else {
