@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::super::api::{FailureReason, Phase, RolloutStatus, Taken, Tally};
+use super::super::api::{FailureReason, Phase, RolloutStatus, StableScale, Taken, Tally};
 use super::super::observed::{ForeignService, Hook, Observed, Pod, Service, Set, Trouble, Wanted};
 use super::super::spec::{Routing, Spec};
 use super::super::status;

@@ -169,7 +169,11 @@ fn takes_over_after_a_storm(seed: u64) {
         "seed {seed}: {:?}, {:?}, {:?}",
         world.status, world.objects.route, world.objects.services
     );
-    // What was lost so far is the storm's, or what finding the way took. From here on nothing is.
+    // What was lost so far is the storm's, or what finding the way took, up to the last pod that arrives. From here on
+    // nothing is.
+    for _ in 0..=LAG {
+        world.tick();
+    }
     world.lost.clear();
     world.left.clear();
     world.fewest = REPLICAS;
