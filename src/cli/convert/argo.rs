@@ -103,18 +103,7 @@ fn canary_of(canary: &Value, here: &mut Value, path: &str, written: &mut Written
             ("maxUnavailable", "maxUnavailable"),
         ],
     );
-    let delay = canary.get("scaleDownDelaySeconds").and_then(duration);
-    if canary["dynamicStableScale"] == true {
-        set(&mut strategy, &["stableScale"], "WithWeight");
-        if delay.is_some() {
-            written.tell(format!(
-                "{path}.scaleDownDelaySeconds: with `stableScale: WithWeight` the old revision goes down with the weight, so \
-                 none is kept"
-            ));
-        }
-    } else if let Some(delay) = delay {
-        set(&mut strategy, &["keepOldFor"], delay);
-    }
+    keep_stable(canary, &mut strategy, &path, written);
     let steps = step::convert(list_at(canary, "/steps"), &path, &mut analysis, written);
     if !steps.is_empty() {
         set(&mut strategy, &["steps"], steps);
@@ -155,6 +144,24 @@ fn canary_of(canary: &Value, here: &mut Value, path: &str, written: &mut Written
         "scaleDownDelayRevisionLimit" => Some("one revision is kept, for keepOldFor"),
         _ => None,
     });
+}
+
+/// How many pods stable keeps during a change, and for how long after it.
+fn keep_stable(canary: &Value, strategy: &mut Value, path: &str, written: &mut Written) {
+    let delay = canary.get("scaleDownDelaySeconds").and_then(duration);
+    if canary["dynamicStableScale"] != true {
+        if let Some(delay) = delay {
+            set(strategy, &["keepOldFor"], delay);
+        }
+        return;
+    }
+    set(strategy, &["stableScale"], "WithWeight");
+    if delay.is_some() {
+        written.tell(format!(
+            "{path}.scaleDownDelaySeconds: with `stableScale: WithWeight` the old revision goes down with the weight, so none \
+             is kept"
+        ));
+    }
 }
 
 fn blue_green_of(there: &Value, here: &mut Value, path: &str, written: &mut Written) {

@@ -446,3 +446,34 @@ spec:
     told(&written, "`gone` is the name of no metric");
     told(&written, "dryRun: set dryRun of those metrics");
 }
+
+#[test]
+fn what_goes_down_with_the_weight_is_not_kept() {
+    let strategy = |more: &str| {
+        let written = converted(&format!(
+            r"
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {{name: search}}
+spec:
+  selector: {{matchLabels: {{app: search}}}}
+  template:
+    metadata: {{labels: {{app: search}}}}
+    spec: {{containers: [{{name: web, image: 'search:1'}}]}}
+  strategy:
+    canary:
+      scaleDownDelaySeconds: 60
+      stableService: search
+      canaryService: search-next
+      trafficRouting: {{traefik: {{weightedTraefikServiceName: search}}}}
+      {more}
+"
+        ));
+        written.objects[0]["spec"]["strategy"].clone()
+    };
+    let full = strategy("maxSurge: 1");
+    assert_eq!(full["keepOldFor"], "60s");
+    let lean = strategy("dynamicStableScale: true");
+    assert_eq!(lean["stableScale"], "WithWeight");
+    assert_eq!(lean.get("keepOldFor"), None);
+}

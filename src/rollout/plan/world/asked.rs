@@ -74,7 +74,7 @@ pub(super) fn stable_away(seed: u64, habits: Habits, extra: &Value) -> World {
     while world.status.phase != Some(Phase::Paused) && world.now < end {
         world.tick();
     }
-    let is_short = seed % 2 == 0;
+    let is_short = seed.is_multiple_of(2);
     let back = world.now + if is_short { 15 } else { 80 };
     for pod in world.pods.iter_mut().filter(|pod| pod.revision == v1) {
         pod.ready_at = Some(back);

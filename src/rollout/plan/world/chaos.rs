@@ -177,7 +177,7 @@ fn takes_over_after_a_storm(seed: u64) {
     world.lost.clear();
     world.left.clear();
     world.fewest = REPLICAS;
-    world.wanted = if seed % 2 == 0 { "2" } else { "1" };
+    world.wanted = if seed.is_multiple_of(2) { "2" } else { "1" };
     world.tick();
     world.must_reach(CALM, Phase::Healthy, &format!("seed {seed}, in the calm"));
     // Steps of a storm may go down and up again.
