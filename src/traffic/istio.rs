@@ -139,18 +139,28 @@ impl VirtualService {
 /// What Istio says about its proxies, where it counts them. Other parts of a status come and go without the generation
 /// that they are about, so nothing can be told from them.
 fn is_passed_on(object: &DynamicObject) -> bool {
-    let status = object.data.get("status").unwrap_or(&Value::Null);
-    let conditions = status.get("conditions").and_then(Value::as_array);
-    let mut conditions = conditions.into_iter().flatten();
-    let Some(reconciled) = conditions.find(|condition| condition["type"] == "Reconciled") else {
+    let Some(reconciled) = reconciled(object) else {
         return true;
     };
+    let status = object.data.get("status").unwrap_or(&Value::Null);
     // A 64-bit number is text in the JSON of some of its versions.
     let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
     let generation = object.metadata.generation.unwrap_or_default();
     let observed = [reconciled, status].map(|of| of.get("observedGeneration").and_then(number));
     let is_latest = |observed: &Option<i64>| observed.is_none_or(|observed| observed >= generation);
     reconciled["status"] == "True" && observed.iter().all(is_latest)
+}
+
+/// Whether Istio says how far its proxies are: where it was told to count them.
+pub(super) fn reports(object: &DynamicObject) -> bool {
+    reconciled(object).is_some()
+}
+
+/// The condition that says so.
+fn reconciled(object: &DynamicObject) -> Option<&Value> {
+    let conditions = object.data.get("status")?.get("conditions")?.as_array()?;
+    let mut conditions = conditions.iter();
+    conditions.find(|condition| condition["type"] == "Reconciled")
 }
 
 #[cfg(test)]

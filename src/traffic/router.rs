@@ -277,6 +277,18 @@ impl Router {
         }
     }
 
+    /// Whether it is told what the data plane has taken in. Istio says so only where it was told to.
+    pub fn reports(&self, scene: &Scene) -> bool {
+        match self {
+            Self::Generated(_) | Self::Named(_) => true,
+            Self::Istio(_) => {
+                let carrier = self.carrier(scene);
+                carrier.is_some_and(|route| istio::reports(&route.live))
+            }
+            Self::Traefik(_) | Self::Nginx(_) => false,
+        }
+    }
+
     /// What it cannot do of a division.
     ///
     /// # Errors

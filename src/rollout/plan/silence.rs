@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use super::super::api::Unreported;
 use super::{Draft, after};
 use crate::traffic::division::Division;
-use crate::traffic::router::{Router, Scene};
 
 impl Draft<'_> {
     /// Remembers how routers divide of which one reports nothing, and until when that may not be known.
@@ -21,7 +20,7 @@ impl Draft<'_> {
         };
         let scene = self.seen.scene(self.backends, routing.port);
         let mut routers = routing.routers.iter();
-        if routers.all(|router| reports(router, &scene)) {
+        if routers.all(|router| router.reports(&scene)) {
             return;
         }
         let live = self.live.arrangement.as_ref();
@@ -47,17 +46,5 @@ impl Draft<'_> {
         let until = self.memory.progress.unreported.as_ref()?.until;
         let is_awaited = self.rules.silence_takes_its_time && until > self.now;
         is_awaited.then_some(until)
-    }
-}
-
-/// Whether it is told what the data plane knows. Istio says so only where it was told to.
-fn reports(router: &Router, scene: &Scene) -> bool {
-    match router {
-        Router::Generated(_) | Router::Named(_) => true,
-        Router::Istio(_) => router.carrier(scene).is_some_and(|carrier| {
-            let mut conditions = carrier.items("/status/conditions").iter();
-            conditions.any(|condition| condition["type"] == "Reconciled")
-        }),
-        Router::Traefik(_) | Router::Nginx(_) => false,
     }
 }
