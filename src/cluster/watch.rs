@@ -276,6 +276,10 @@ impl Watchable for DynamicObject {
     fn prune(&mut self, keeps_managers: bool) {
         prune_metadata(&mut self.metadata, keeps_managers);
     }
+
+    fn has_other_writers(&self) -> bool {
+        has_other_writers(&self.metadata)
+    }
 }
 
 fn api<K>(client: &Client, ns: &str) -> Api<K>

@@ -552,14 +552,14 @@ mod tests {
         assert_eq!(between(["1.0.0", "1.0.1", ""]), None);
     }
 
-    fn promotion(migrations: &serde_json::Value) -> Option<Arc<Promotion>> {
+    fn promotion(migrations: &serde_json::Value) -> Arc<Promotion> {
         let promotion = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Promotion", "metadata": {"name": "staging-1"},
             "spec": {"environment": "staging", "release": "shop-1", "pipeline": "shop", "images": [], "kind": "Promote",
                 "attempt": 1, "requestedBy": "olga"},
             "status": {"migrations": migrations},
         });
-        Some(Arc::new(serde_json::from_value(promotion).unwrap()))
+        Arc::new(serde_json::from_value(promotion).unwrap())
     }
 
     #[test]
@@ -574,11 +574,11 @@ mod tests {
             "run": command, "verify": command});
         environment.spec.migrations = serde_json::from_value(rules).unwrap();
         assert_eq!(told(&environment, None), None, "no record yet");
-        assert_eq!(told(&environment, promotion(&json!(null))), None);
+        assert_eq!(told(&environment, Some(promotion(&json!(null)))), None);
         let record = |more: serde_json::Value| {
             let mut record = json!({"state": "Done", "database": "db"});
             json_patch::merge(&mut record, &more);
-            promotion(&record)
+            Some(promotion(&record))
         };
         assert_eq!(told(&environment, record(json!({}))), Some(false));
         let pending = record(json!({"pending": ["V2"]}));

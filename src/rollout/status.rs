@@ -185,9 +185,9 @@ fn remembered(progress: &Progress) -> impl PartialEq {
         (revision, started_at, step, held)
     });
     let revisions = (stable, change, failed, draining, undo, restart);
-        let times = (unreported, down_since);
-        let others = (replicas, driven, foreign, meddled, paused, decided, rest);
-        (revisions, times, others)
+    let times = (unreported, down_since);
+    let others = (replicas, driven, foreign, meddled, paused, decided, rest);
+    (revisions, times, others)
 }
 
 /// The template that an Environment may take in: one that is kept.

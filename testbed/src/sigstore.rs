@@ -110,7 +110,7 @@ impl Sigstore {
 async fn issuer(client: &Client) -> Result<String> {
     let request = http::Request::get("/.well-known/openid-configuration").body(Vec::new())?;
     let said: Value = client.request(request).await?;
-    let issuer = said["issuer"].as_str();
+    let issuer = said.get("issuer").and_then(Value::as_str);
     issuer
         .map(str::to_owned)
         .context("the cluster names no issuer of its tokens")
@@ -118,10 +118,10 @@ async fn issuer(client: &Client) -> Result<String> {
 
 /// Fulcio's own configuration.
 fn config(cluster: &ControlPlane, issuer: &str) -> Result<Value> {
-    let mut known = json!({"IssuerURL": issuer, "ClientID": AUDIENCE, "Type": "kubernetes"});
-    if let Some(path) = cluster.ca_path() {
-        known["CACert"] = std::fs::read_to_string(path)?.into();
-    }
+    let authority = cluster.ca_path().map(std::fs::read_to_string).transpose()?;
+    let known = json!({
+        "IssuerURL": issuer, "ClientID": AUDIENCE, "Type": "kubernetes", "CACert": authority.unwrap_or_default(),
+    });
     Ok(json!({"OIDCIssuers": {issuer: known}}))
 }
 
