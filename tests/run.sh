@@ -48,7 +48,7 @@ worlds() {
 # These wait more than they compute, but for two that have a Prometheus compute weeks; a third waits for minutes that pass, and
 # a fourth makes hundreds of Jobs, a fifth fetches clients of registries, and a sixth takes programs that are built for it. A browser takes all of the machine: its stories come after the others.
 api() {
-    local long=(--skip publish:: --skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest --skip supply::cosign_signs)
+    local long=(--skip publish:: --skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest --skip cosign_signs)
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then
         long=()
         # The version before, for the story that upgrades and goes back in the middle of a canary.
