@@ -515,8 +515,10 @@ async fn a_tool_that_writes_into_what_was_made_is_named_and_not_fought_for_ever(
         assert!(said.contains(words), "{said}");
         assert_eq!(weight().await, Some(0), "it is not fought");
         space.decide(("Rollout", "api"), "Resume").await;
-        rollout.until_phase(Phase::Paused).await;
-        assert_eq!(weight().await, Some(25));
+        wait_for("the weight of the step", SOON, async || {
+            (weight().await == Some(25)).then_some(())
+        })
+        .await;
 
         // So with a Service, and the way back takes it all the same.
         let services = api(space, ObjectKind::Service);
