@@ -238,7 +238,7 @@ async fn an_account_signs_without_a_key_and_another_account_is_not_believed() {
             let statements = json!(["Signature", "Provenance", "SBOM"]);
             let mut environment = environment(name, "", &statements);
             let signed = &mut environment["spec"]["protection"]["requireSigned"];
-            signed["publicKeys"].take();
+            signed.as_object_mut().unwrap().remove("publicKeys");
             signed["identities"] = json!([{"issuer": sigstore.issuer(), "subject": subject}]);
             signed["trustedRoot"] = sigstore.trusted_root().into();
             app.apply(ObjectKind::Environment, &environment).await;
