@@ -32,6 +32,13 @@ const STEPS: &[Step] = &[
     |status| keep_findings(status, 8),
     |status| status.suspects.truncate(5),
     |status| keep_findings(status, 0),
+    // Gates have no data without what comes next.
+    |status| {
+        for by in &mut status.built_by {
+            by.images.clear();
+        }
+    },
+    |status| status.built_by.clear(),
     |status| summaries(status).for_each(forget_marks),
     |status| summaries(status).for_each(cut),
     |status| {
@@ -39,12 +46,6 @@ const STEPS: &[Step] = &[
             cell.started_at = None;
         }
     },
-    |status| {
-        for by in &mut status.built_by {
-            by.images.clear();
-        }
-    },
-    |status| status.built_by.clear(),
 ];
 
 /// Makes a status small enough, if it is not.

@@ -331,7 +331,10 @@ impl Seen<'_> {
                 let since = change.progressed_at.max(change.step_started_at);
                 let progress = self.status.progress.as_ref();
                 let silence = progress.and_then(|progress| progress.unreported.as_ref());
-                let since = silence.map_or(since, |silence| since.max(silence.until));
+                let silence = silence.map(|silence| silence.until.min(after(since, spec.drain)));
+                let draining = progress.map(|progress| progress.draining.values());
+                let drained = draining.into_iter().flatten().max().copied();
+                let since = silence.into_iter().chain(drained).fold(since, Ord::max);
                 (FailureReason::ProgressDeadline, since)
             }
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -14,6 +14,7 @@ use super::left::Bounds;
 use super::mask::Mask;
 use super::task::ScriptTask;
 use super::{Folders, glob, log, say};
+use crate::pipeline::api::ReportFormat;
 
 /// Name of the file, in the folder of the log.
 pub const FILE: &str = "reports.tar.gz";
@@ -28,7 +29,7 @@ pub(super) fn keep(task: &ScriptTask, folders: &Folders, mask: &Mask) {
     match pack(&folder, task, folders, mask) {
         Ok(left_out) if left_out.is_empty() => {}
         Ok(left_out) => say(&format!(
-            "slipway: reports of more than {} MiB together are not kept whole; left out: {}",
+            "slipway: reports of more than {} MiB together, or of what is no text, are not kept whole; left out: {}",
             MAX_FILES >> 20,
             left_out.join(", ")
         )),
@@ -43,11 +44,16 @@ fn pack(
     folders: &Folders,
     mask: &Mask,
 ) -> io::Result<Vec<String>> {
-    let mut all: BTreeSet<PathBuf> = BTreeSet::new();
-    for (_, globs) in &task.reports {
+    let (mut all, mut secret) = (BTreeSet::new(), BTreeSet::new());
+    for (format, globs) in &task.reports {
         let fresh = glob::fresh(folders, globs).map_err(io::Error::other)?;
+        if *format == ReportFormat::Gitleaks {
+            // It has the secrets that it is about.
+            secret.extend(fresh.iter().cloned());
+        }
         all.extend(fresh.into_iter().take(Bounds::ALL.files));
     }
+    all.retain(|file| !secret.contains(file));
     let mut left_out = Vec::new();
     if all.is_empty() {
         return Ok(left_out);
@@ -57,13 +63,11 @@ fn pack(
     let mut packed = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for file in all {
         let name = file.strip_prefix(&root).unwrap_or(&file);
-        let mut bytes = Vec::new();
-        File::open(&file)?.take(left + 1).read_to_end(&mut bytes)?;
-        let Some(rest) = left.checked_sub(bytes.len() as u64) else {
+        let Some(bytes) = whole(&file, left) else {
             left_out.push(name.display().to_string());
             continue;
         };
-        left = rest;
+        left = left.saturating_sub(bytes.len() as u64);
         let text = mask.text(&String::from_utf8_lossy(&bytes));
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
@@ -77,6 +81,17 @@ fn pack(
     fs::set_permissions(&part, Permissions::from_mode(0o644))?;
     fs::rename(part, folder.join(FILE))?;
     Ok(left_out)
+}
+
+/// A text of at most so many bytes. Of one in another encoding than UTF-8, secrets could not be taken out.
+fn whole(file: &Path, most: u64) -> Option<Vec<u8>> {
+    if fs::metadata(file).ok()?.len() > most {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(file).ok()?;
+    file.take(most + 1).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= most && !bytes.contains(&0)).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -105,15 +120,18 @@ mod tests {
         let large = "x".repeat(usize::try_from(MAX_FILES).unwrap());
         fs::write(checkout.join("out/c.xml"), large).unwrap();
         fs::write(checkout.join("out/d.json"), "{}").unwrap();
+        fs::write(checkout.join("out/leaks.json"), "[{\"Secret\": \"s\"}]").unwrap();
+        fs::write(checkout.join("out/wide.xml"), "h\0u\0n\0t\0").unwrap();
         fs::write(checkout.join("none.txt"), "no report").unwrap();
         let task: ScriptTask = serde_json::from_value(json!({
             "script": "true", "timeoutSeconds": 1,
-            "reports": [["Junit", ["out/*.xml"]], ["Sarif", ["out/*.json", "out/b.xml"]]],
+            "reports": [["Junit", ["out/*.xml"]], ["Sarif", ["out/*.json", "out/b.xml"]],
+                ["Gitleaks", ["out/leaks.json"]]],
         }))
         .unwrap();
         let mask = Mask::of(&[b"hunter2!".to_vec()]).unwrap();
         let left_out = pack(&folder.0, &task, &folders, &mask).unwrap();
-        assert_eq!(left_out, ["out/c.xml"]);
+        assert_eq!(left_out, ["out/c.xml", "out/wide.xml"]);
         let packed = fs::read(folder.0.join(FILE)).unwrap();
         let kept: BTreeMap<String, Vec<u8>> = files::unpack(&packed).unwrap().into_iter().collect();
         let names: Vec<&str> = kept.keys().map(String::as_str).collect();

@@ -1,6 +1,6 @@
 //! Keeps secrets out of what a container says: its log as it comes, and its report. Reads the environment and files.
 //!
-//! A value is found as it is, and as it stands in URLs, in JSON and in base64; of a value with several lines, each line.
+//! A value is found as it is, and as it stands in URLs, in JSON, in XML and in base64; of a value with several lines, each line.
 //! What is printed in another form, such as one letter per line, gets through: a mask keeps accidents away, not people
 //! who are out for it.
 
@@ -154,7 +154,25 @@ fn writings(value: &[u8]) -> Vec<Vec<u8>> {
         .into_iter()
         .filter(|text| text.len() >= SHORTEST)
         .map(String::into_bytes);
-    whole.chain(lines.map(<[u8]>::to_vec)).collect()
+    whole.chain(lines.flat_map(as_in_documents)).collect()
+}
+
+/// A line as it is, and as it stands in XML, of which there are several ways, and in JSON that is to be safe in HTML.
+fn as_in_documents(line: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8_lossy(line);
+    let least = text.replace('&', "&amp;").replace('<', "&lt;");
+    let tags = least.replace('>', "&gt;");
+    let all = tags.replace('"', "&quot;");
+    let json = Value::from(text.as_ref()).to_string();
+    let json = json.trim_matches('"').replace('&', "\\u0026");
+    let json = json.replace('<', "\\u003c").replace('>', "\\u003e");
+    let apostrophes = ["&apos;", "&#39;", "&#x27;"].map(|written| all.replace('\'', written));
+    let written = [least.replace('"', "&quot;"), least, tags, all, json];
+    let written = written
+        .into_iter()
+        .chain(apostrophes)
+        .map(String::into_bytes);
+    std::iter::once(line.to_vec()).chain(written).collect()
 }
 
 /// A log that comes in parts. What may be the beginning of a secret is held back until more is known.
@@ -253,6 +271,20 @@ mod tests {
                 "<[redacted]>",
                 "{writing}"
             );
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_in_documents() {
+        let mask = mask(&["p&ss<w'rd\">1"]);
+        for writing in [
+            "p&amp;ss&lt;w'rd\">1",
+            "p&amp;ss&lt;w'rd&quot;&gt;1",
+            "p&amp;ss&lt;w&apos;rd&quot;&gt;1",
+            "p&amp;ss&lt;w&#39;rd&quot;&gt;1",
+            "p\\u0026ss\\u003cw'rd\\\"\\u003e1",
+        ] {
+            assert_eq!(mask.text(writing), "[redacted]", "{writing}");
         }
     }
 

@@ -100,10 +100,14 @@ pub fn taken_of(metadata: &ObjectMeta, change: &Value) -> Option<Taken> {
         entries.partition(|entry| entry.manager.as_deref() == Some(label::SLIPWAY));
     let has = |entry: &ManagedFieldsEntry, path: &Vec<&str>| {
         let fields = entry.fields_v1.as_ref();
-        fields.is_some_and(|fields| has_field(&fields.0, path))
+        fields.is_some_and(|fields| has_field(&fields.0, path, |_| true))
     };
     let mut written = fields_of(change);
-    written.retain(|path| !ours.iter().any(|entry| has(entry, path)));
+    let has_whole = |entry: &ManagedFieldsEntry, path: &Vec<&str>| {
+        let fields = entry.fields_v1.as_ref();
+        fields.is_some_and(|fields| has_field(&fields.0, path, is_whole))
+    };
+    written.retain(|path| !ours.iter().any(|entry| has_whole(entry, path)));
     let takes = |entry: &&ManagedFieldsEntry| written.iter().any(|path| has(entry, path));
     let latest = others.into_iter().filter(takes);
     let latest = latest.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
@@ -125,15 +129,21 @@ fn fields_of(change: &Value) -> Vec<Vec<&str>> {
     fields.collect()
 }
 
-/// Whether a field is among those of a manager. What is atomic has nothing below it.
-fn has_field(fields: &Value, path: &[&str]) -> bool {
+/// Whether what a manager has below a field is all that there can be: of a list by keys, others may have other parts.
+fn is_whole(fields: &Value) -> bool {
+    let mut below = fields.as_object().into_iter().flatten();
+    !below.any(|(key, _)| key.starts_with("k:"))
+}
+
+/// Whether a field is among those of a manager, with what it has below it. What is atomic has nothing there.
+fn has_field(fields: &Value, path: &[&str], is_enough: fn(&Value) -> bool) -> bool {
     let Some((key, rest)) = path.split_first() else {
-        return true;
+        return is_enough(fields);
     };
     let below = fields.get(format!("f:{key}"));
     below.is_some_and(|below| {
         let is_atomic = below.as_object().is_some_and(serde_json::Map::is_empty);
-        is_atomic || has_field(below, rest)
+        is_atomic || has_field(below, rest, is_enough)
     })
 }
 

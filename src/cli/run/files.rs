@@ -13,6 +13,7 @@ use super::archive::{Archive, Keeper};
 use crate::archive::{About, Entry};
 use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
+use crate::cli::text::plain;
 use crate::pipeline_run::api::PipelineRun;
 
 /// Most bytes that the files of a pod may have, unpacked.
@@ -58,7 +59,8 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
             if let Some(folder) = &args.into {
                 write(&folder.join(&path), &bytes)?;
             }
-            let _ = writeln!(text, "{:>9}  {}", bytes.len(), path.display());
+            let shown = plain(&path.display().to_string());
+            let _ = writeln!(text, "{:>9}  {shown}", bytes.len());
         }
     }
     if text.is_empty() {

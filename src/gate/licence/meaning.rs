@@ -55,7 +55,43 @@ pub(super) fn is(name: &str, listed: &str) -> bool {
         return true;
     }
     name.eq_ignore_ascii_case(listed)
-        || matches!((gnu(name), gnu(listed)), (Some(name), Some(listed)) if is_gnu(&name, &listed))
+        || (is_plain(name)
+            && is_plain(listed)
+            && matches!((gnu(name), gnu(listed)), (Some(name), Some(listed)) if is_gnu(&name, &listed)))
+}
+
+/// Whether a name of GNU's says nothing beside family, version, and whether later versions go too: no exception, and no clause.
+fn is_plain(name: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "gnu",
+        "gpl",
+        "lgpl",
+        "agpl",
+        "gfdl",
+        "affero",
+        "lesser",
+        "library",
+        "general",
+        "public",
+        "free",
+        "documentation",
+        "license",
+        "licence",
+        "version",
+        "v",
+        "only",
+        "or",
+        "any",
+        "later",
+        "the",
+    ];
+    let text = name.to_ascii_lowercase();
+    let words = text.split(|c: char| !c.is_ascii_alphabetic());
+    let mut words = words.filter(|word| !word.is_empty());
+    words.all(|word| {
+        let short = word.strip_suffix('v').filter(|word| word.ends_with("gpl"));
+        WORDS.contains(&short.unwrap_or(word))
+    })
 }
 
 fn may_be_gnu(name: &Gnu, listed: &Gnu) -> bool {
@@ -170,6 +206,19 @@ fn plain(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exception_that_is_allowed_lets_nothing_in_that_has_none() {
+        for (name, listed) in [
+            ("GPL-2.0-only", "GPL-2.0-with-classpath-exception"),
+            ("GFDL-1.3-invariants-only", "GFDL-1.3-no-invariants-only"),
+            ("GPLv2 with Commons Clause", "GPL-2.0-only"),
+        ] {
+            assert!(!is(name, listed), "{name} {listed}");
+        }
+        let listed = "GPL-2.0-with-classpath-exception";
+        assert!(is(listed, listed) && is("GPLv2+", "GPL-2.0-or-later"));
+    }
 
     #[test]
     fn what_may_be_a_licence_of_gnu_is_told_by_any_of_its_names() {

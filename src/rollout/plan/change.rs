@@ -226,13 +226,19 @@ impl Draft<'_> {
         self.memory.progress.change = None;
     }
 
+    /// Whether traffic may be where it is only because nothing of stable serves: no sign of how far the steps were. Without
+    /// a router, pods of stable go as the weight says.
+    fn is_all_there_is(&self) -> bool {
+        self.spec.routing.is_some() && self.seen.ready(&self.stable) == 0
+    }
+
     /// A new change begins with its first step. One whose record was lost goes on at the first step that
     /// asks for what is there, so that nothing is left out.
     fn new_change(&self, was_lost: bool) -> Change {
         let share = self.live.share_of(&self.wanted);
         let step = if self.is_known_good(&self.wanted) {
             self.spec.steps.len()
-        } else if was_lost && share > Weight::ZERO {
+        } else if was_lost && share > Weight::ZERO && !self.is_all_there_is() {
             self.step_reached(share)
         } else {
             0
@@ -371,9 +377,17 @@ impl Draft<'_> {
 
     /// When the wait for pods or for the data plane turns into a failure.
     pub(super) fn deadline(&self, change: &Change) -> Timestamp {
+        let progress = &self.memory.progress;
+        if self.live.share_of(&change.revision) == Weight::FULL && self.is_emergency(change) {
+            // Nothing else would serve in its place.
+            return after(self.now, self.spec.progress_deadline);
+        }
         let since = change.progressed_at.max(change.step_started_at);
-        let silence = self.memory.progress.unreported.as_ref();
-        let since = silence.map_or(since, |silence| since.max(silence.until));
+        // Nobody's fault are the time that a data plane may take, and pods of others that drain: it waits for their room.
+        let silence = progress.unreported.as_ref();
+        let silence = silence.map(|silence| silence.until.min(after(since, self.spec.drain)));
+        let drained = progress.draining.values().max().copied();
+        let since = silence.into_iter().chain(drained).fold(since, Ord::max);
         after(since, self.spec.progress_deadline)
     }
 

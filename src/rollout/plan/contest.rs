@@ -169,7 +169,8 @@ impl Draft<'_> {
     /// into what says so.
     fn is_going_back(&self) -> bool {
         let live = self.live.arrangement.as_ref();
-        let is_on_its_way = live.is_some_and(|live| live.division.reaches_canary());
+        let is_on_its_way =
+            live.is_some_and(|live| live.canary != live.stable && live.division.reaches_canary());
         let has_failed = self.memory.progress.failed.is_some();
         self.is_way_back() && (self.change().is_some() || has_failed || is_on_its_way)
     }

@@ -24,28 +24,42 @@ const ALL_BUT_ONE: i64 = 99;
 impl Draft<'_> {
     /// Remembers since when stable is down.
     pub(super) fn note_down(&mut self) {
-        let is_down = self.spec.replicas > 0 && self.seen.ready(&self.stable) == 0;
+        let should_serve = self
+            .change()
+            .is_none_or(|change| self.should_stable_serve(change));
+        let is_down = should_serve && self.spec.replicas > 0 && self.seen.ready(&self.stable) == 0;
         let known = self.memory.progress.down_since;
         // A clock that went back begins anew.
         let since = known.filter(|since| *since <= self.now);
         self.memory.progress.down_since = is_down.then(|| since.unwrap_or(self.now));
     }
 
-    /// Whether stable should serve, and nothing of it does. It need not once the
-    /// steps have taken all of its traffic. Without a router, pods of stable come and go as the
-    /// weight says, so there it takes a sign that they are in trouble.
+    /// Whether stable should serve. It need not once the steps have taken all of its traffic.
+    fn should_stable_serve(&self, change: &Change) -> bool {
+        let weight = self.spec.weight_at(step_of(change));
+        if self.spec.routing.is_none() {
+            return self.counts(weight).stable > 0;
+        }
+        let live = self.live.arrangement.as_ref();
+        let has_all = live.is_some_and(|live| live.share_of(&change.revision) == Weight::FULL);
+        self.spec.replicas > 0 && !(has_all && weight == Weight::FULL)
+    }
+
+    /// Whether stable should serve, and nothing of it does. Without a router, pods of stable come and go as the weight says,
+    /// so there it takes a sign that they are in trouble.
     fn is_stable_down(&self, change: &Change) -> bool {
-        if self.seen.ready(&self.stable) > 0 {
+        if self.seen.ready(&self.stable) > 0 || !self.should_stable_serve(change) {
             return false;
         }
-        let weight = self.spec.weight_at(step_of(change));
         if self.spec.routing.is_some() {
-            let live = self.live.arrangement.as_ref();
-            let has_all = live.is_some_and(|live| live.share_of(&change.revision) == Weight::FULL);
-            return self.spec.replicas > 0 && !(has_all && weight == Weight::FULL);
+            return true;
         }
         let is_lost = self.seen.set(&self.stable).is_none();
-        self.counts(weight).stable > 0 && (is_lost || self.seen.trouble(&self.stable).is_some())
+        // Between two crashes there is no trouble: what has begun goes on until a pod is ready.
+        let asked = self.counts(self.spec.weight_at(step_of(change))).canary;
+        let set = self.seen.set(&change.revision);
+        let has_begun = set.is_some_and(|set| set.replicas > asked);
+        is_lost || has_begun || self.seen.trouble(&self.stable).is_some()
     }
 
     /// When stable will have been down for long enough, or has been.

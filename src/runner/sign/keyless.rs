@@ -6,12 +6,18 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::cosign::{Cosign, config, infra, left};
 use crate::runner::mask::Mask;
 use crate::runner::registry::Trouble;
 use crate::runner::task::{IDENTITY_FILE, KeylessTask, ROOT_FILE, SecretSource};
 use crate::supply::keyless::{Root, Signatory};
+
+/// How far the log's clock may be ahead of this node's, in seconds.
+const MAX_AHEAD: u32 = 30;
+/// What the library says of an entry of which that is so.
+const FUTURE: &str = "is in the future";
 
 /// An identity, behind cosign.
 pub(super) struct Keyless {
@@ -61,7 +67,18 @@ impl Keyless {
         let bundle = self.cosign.fresh("bundle.json");
         self.attest(&content, &bundle).await?;
         let bundle = left(&bundle)?;
-        let (signed, signatory) = self.root.open(&bundle, digest).map_err(|problem| {
+        let mut opened = self.root.open(&bundle, digest);
+        for _ in 0..MAX_AHEAD {
+            if !opened
+                .as_ref()
+                .is_err_and(|problem| problem.contains(FUTURE))
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            opened = self.root.open(&bundle, digest);
+        }
+        let (signed, signatory) = opened.map_err(|problem| {
             config(format!(
                 "by sign.keyless.trustedRoot, what cosign has signed does not hold: {problem}"
             ))

@@ -159,6 +159,29 @@ fn a_third_version_waits_for_the_pods_of_the_second_that_drain() {
 }
 
 #[test]
+fn who_waits_for_room_is_not_late() {
+    let mut extra = routed();
+    extra["strategy"] = json!({"maxSurge": "100%"});
+    let of = |version| revision(version, &extra);
+    let (v1, v2, v3) = (of("1"), of("2"), of("3"));
+    let mut status = at_step(&v1, &v3, 0, NOW);
+    let draining = [(v2.to_string(), later(3600))].into();
+    status.progress.as_mut().unwrap().draining = draining;
+    let seen = untouched(spec("3", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW)
+        .with_set(&v2, 4)
+        .with_traffic(&v1, &v3, 0)
+        .remembering(status);
+    let given_up = |seconds| {
+        let plan = plan(&seen, later(seconds));
+        plan.progress.progress.failed.is_some()
+    };
+    assert!(!given_up(3590), "there was no room so far");
+    assert!(given_up(3600 + 601));
+}
+
+#[test]
 fn what_drains_does_not_hold_up_a_fix_of_what_is_down() {
     let mut extra = routed();
     extra["strategy"] = json!({"maxSurge": "100%"});
