@@ -9,9 +9,6 @@ use crate::model::weight::Weight;
 use crate::traffic::division::Division;
 use crate::traffic::{Arrangement, Move, Side, next_move};
 
-/// What stable has to carry, in percent, to get everything back at once. A pod or two that are missing hold nothing up.
-const HALF: u8 = 50;
-
 impl Draft<'_> {
     /// Plans the one next move.
     pub(super) fn shift_traffic(&mut self) {
@@ -187,15 +184,15 @@ impl Draft<'_> {
     /// What is shifted on the way back. Stable that has gone down with the weight takes back what it can by now, unless
     /// the other side does not answer anyway.
     pub(super) fn way_back(&self, live: &Arrangement) -> Weight {
-        let carried = self.carried_by(Side::Stable, &live.stable);
-        // One that was down has not kept its pods.
-        let is_full = self.spec.stable_scale == StableScale::Full && carried.percent() >= HALF;
+        let is_full = self.spec.stable_scale == StableScale::Full;
         let is_dead = self.seen.answering(Side::Canary, &live.canary) == 0
             || self.seen.faults(&live.canary).next().is_some();
         if is_full || is_dead || live.stable != self.stable {
             return Weight::ZERO;
         }
-        carried.rest().min(live.weight())
+        self.carried_by(Side::Stable, &live.stable)
+            .rest()
+            .min(live.weight())
     }
 
     /// All steps are done, the canary has all of the traffic and all of the pods; or we are past that point.
