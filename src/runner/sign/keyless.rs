@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use tokio::time::interval;
+
 use super::cosign::{Cosign, config, infra, left};
 use crate::runner::mask::Mask;
 use crate::runner::registry::Trouble;
@@ -68,6 +70,7 @@ impl Keyless {
         self.attest(&content, &bundle).await?;
         let bundle = left(&bundle)?;
         let mut opened = self.root.open(&bundle, digest);
+        let mut tick = interval(Duration::from_secs(1));
         for _ in 0..MAX_AHEAD {
             if !opened
                 .as_ref()
@@ -75,7 +78,7 @@ impl Keyless {
             {
                 break;
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tick.tick().await;
             opened = self.root.open(&bundle, digest);
         }
         let (signed, signatory) = opened.map_err(|problem| {
