@@ -20,6 +20,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
+use kube::core::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -31,6 +32,7 @@ use crate::environment::api::Environment;
 use crate::environment::preview;
 use crate::model::key::Key;
 use crate::model::label;
+use crate::model::manifest::has_other_writers;
 use crate::model::meta::Identified;
 use crate::model::object::ObjectKind;
 use crate::model::workload::{Deployment, Job, Pod, ReplicaSet};
@@ -132,9 +134,13 @@ macro_rules! caches {
                 }
             }
 
-            /// Whether objects of a kind say where requests go.
-            pub fn carries_traffic(&self, kind: ObjectKind) -> bool {
-                kind == ObjectKind::Service || self.routes(kind).is_some()
+            /// Whether it matters who has written which field of an object: of what says where requests go, that is people's,
+            /// or that anybody but us has written.
+            pub fn needs_managers(&self, kind: ObjectKind, metadata: &ObjectMeta) -> bool {
+                let carries_traffic = kind == ObjectKind::Service || self.routes(kind).is_some();
+                let labels = metadata.labels.as_ref();
+                let is_ours = labels.is_some_and(|labels| labels.contains_key(label::COMPONENT));
+                carries_traffic && (!is_ours || has_other_writers(metadata))
             }
 
             /// Objects known per kind, for metrics.

@@ -25,7 +25,6 @@ use crate::controller::queue::Queue;
 use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
-use crate::model::manifest::has_other_writers;
 use crate::model::meta::Identified;
 use crate::model::object::ObjectKind;
 use crate::model::workload::Pod;
@@ -143,15 +142,12 @@ pub trait Watchable: Sized {
     fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config)
     -> Events<Self>;
 
-    /// Drops what of every object no plan reads: who has set which field, where that is not asked for, above all.
-    fn prune(&mut self, _keeps_managers: bool) {}
-
-    /// Whether anybody but us has written its fields. Nobody asks of what is kept in parts.
-    fn has_other_writers(&self) -> bool {
-        false
+    /// The metadata, of what is not kept in parts.
+    fn whole_metadata(&mut self) -> Option<&mut ObjectMeta> {
+        None
     }
 
-    /// Drops what else no plan reads.
+    /// Drops what besides parts of the metadata no plan reads.
     fn slim(&mut self) {}
 }
 
@@ -171,12 +167,8 @@ macro_rules! watchable {
                     .boxed()
             }
 
-            fn prune(&mut self, keeps_managers: bool) {
-                prune_metadata(&mut self.metadata, keeps_managers);
-            }
-
-            fn has_other_writers(&self) -> bool {
-                has_other_writers(&self.metadata)
+            fn whole_metadata(&mut self) -> Option<&mut ObjectMeta> {
+                Some(&mut self.metadata)
             }
         })*
         $(impl Watchable for $typed {
@@ -185,12 +177,8 @@ macro_rules! watchable {
                 watch_objects(api, config).default_backoff().boxed()
             }
 
-            fn prune(&mut self, keeps_managers: bool) {
-                prune_metadata(&mut self.metadata, keeps_managers);
-            }
-
-            fn has_other_writers(&self) -> bool {
-                has_other_writers(&self.metadata)
+            fn whole_metadata(&mut self) -> Option<&mut ObjectMeta> {
+                Some(&mut self.metadata)
             }
 
             $(fn slim(&mut self) {
@@ -273,12 +261,8 @@ impl Watchable for DynamicObject {
         watch_objects(api, config).default_backoff().boxed()
     }
 
-    fn prune(&mut self, keeps_managers: bool) {
-        prune_metadata(&mut self.metadata, keeps_managers);
-    }
-
-    fn has_other_writers(&self) -> bool {
-        has_other_writers(&self.metadata)
+    fn whole_metadata(&mut self) -> Option<&mut ObjectMeta> {
+        Some(&mut self.metadata)
     }
 }
 
@@ -350,7 +334,9 @@ impl<K: Identified + Clone + Debug + Watchable> Feed<K> {
     }
 
     fn take(&self, event: Event<K>) {
-        let event = pruned(event, |object| self.needs_managers(object));
+        let event = pruned(event, |metadata| {
+            self.caches.needs_managers(self.kind, metadata)
+        });
         if let Event::Apply(object) | Event::InitApply(object) = &event
             && !self.is_kept(object)
         {
@@ -368,20 +354,6 @@ impl<K: Identified + Clone + Debug + Watchable> Feed<K> {
 }
 
 impl<K: Identified + Clone + Debug + Watchable> Feed<K> {
-    /// Of an object of people's that we write into it matters who else does; of what carries traffic and is ours,
-    /// whether anybody else does.
-    fn needs_managers(&self, object: &K) -> bool {
-        if is_labelled(object) {
-            return self.caches.carries_traffic(self.kind) && object.has_other_writers();
-        }
-        let may_be = matches!(self.scope, Scope::Named | Scope::Theirs);
-        let is_read_only = matches!(
-            self.kind,
-            ObjectKind::EndpointSlice | ObjectKind::Deployment
-        );
-        may_be && !is_read_only
-    }
-
     /// Whether anybody needs the object. Slices are needed with the Service that they are of.
     fn is_kept(&self, object: &K) -> bool {
         if matches!(self.scope, Scope::All | Scope::Ours) || is_labelled(object) {
@@ -403,10 +375,21 @@ fn is_labelled<K: Identified>(object: &K) -> bool {
 }
 
 /// Leaves out what no plan reads and what makes up half of an object's size.
-fn pruned<K: Watchable>(event: Event<K>, keeps_managers: impl Fn(&K) -> bool) -> Event<K> {
+fn pruned<K: Watchable>(event: Event<K>, needs_managers: impl Fn(&ObjectMeta) -> bool) -> Event<K> {
     let prune = |mut object: K| {
-        let keeps_managers = keeps_managers(&object);
-        object.prune(keeps_managers);
+        if let Some(metadata) = object.whole_metadata() {
+            if !needs_managers(metadata) {
+                // An empty list would keep the room for those that were in it.
+                metadata.managed_fields = None;
+            }
+            // A list that is read grows by more than it needs.
+            if let Some(owners) = &mut metadata.owner_references {
+                owners.shrink_to_fit();
+            }
+            if let Some(annotations) = &mut metadata.annotations {
+                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+            }
+        }
         object.slim();
         object
     };
@@ -416,20 +399,6 @@ fn pruned<K: Watchable>(event: Event<K>, keeps_managers: impl Fn(&K) -> bool) ->
         Event::Delete(object) => Event::Delete(prune(object)),
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
-    }
-}
-
-fn prune_metadata(metadata: &mut ObjectMeta, keeps_managers: bool) {
-    if !keeps_managers {
-        // An empty list would keep the room for those that were in it.
-        metadata.managed_fields = None;
-    }
-    // A list that is read grows by more than it needs.
-    if let Some(owners) = &mut metadata.owner_references {
-        owners.shrink_to_fit();
-    }
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
 }
 

@@ -16,8 +16,8 @@ use crate::error::{Class, Classify, chain};
 use crate::model::action::{Eviction, Outcome};
 use crate::model::json::set;
 use crate::model::key::Key;
-use crate::model::label::{self, SLIPWAY};
-use crate::model::manifest::{Manifest, Target, controller_of, has_other_writers};
+use crate::model::label::SLIPWAY;
+use crate::model::manifest::{Manifest, Target, controller_of};
 use crate::model::object::ObjectKind;
 use crate::model::place::Place;
 
@@ -412,10 +412,7 @@ impl Cluster {
     }
 
     pub(super) fn remember(&self, kind: ObjectKind, mut object: DynamicObject) {
-        // Of an object that we write into it matters who else does.
-        let is_ours = object.labels().contains_key(label::COMPONENT);
-        let is_written = !is_ours || has_other_writers(&object.metadata);
-        if !(self.caches.carries_traffic(kind) && is_written) {
+        if !self.caches.needs_managers(kind, &object.metadata) {
             object.metadata.managed_fields = None;
         }
         self.caches.remember(kind, &whole(object));

@@ -20,73 +20,78 @@ struct Source {
     formats: &'static [ReportFormat],
 }
 
-/// The reports that the check of a gate judges; nothing of one that judges something else, or whatever there is.
-fn source(gate: &Gate) -> Option<Source> {
+/// What each check judges. A condition has the same names for it.
+const SOURCES: &[Source] = {
     use ReportFormat as F;
-    let (check, wanted, formats): (_, _, &[F]) = if gate.tests.is_some() {
-        ("tests", "reports.junit", &[F::Junit])
-    } else if gate.coverage.is_some() {
-        let wanted = "reports.cobertura, lcov or jacoco";
-        ("coverage", wanted, &[F::Cobertura, F::Lcov, F::Jacoco])
-    } else if gate.complexity.is_some() {
-        ("complexity", "reports.radon", &[F::Radon])
-    } else if gate.vulnerabilities.is_some() {
-        let wanted = "reports.osv, pipAudit, npmAudit, cyclonedx or sarif";
-        ("vulnerabilities", wanted, VULNERABILITIES)
-    } else if gate.findings.is_some() {
-        ("findings", "reports.sarif or problems", &[F::Sarif])
-    } else if gate.secrets.is_some() {
-        let formats = &[F::Gitleaks, F::Sarif];
-        ("secrets", "reports.gitleaks or sarif", formats)
-    } else if gate.licences.is_some() {
-        ("licences", "reports.cyclonedx", &[F::CycloneDx])
-    } else if gate.benchmarks.is_some() {
-        ("benchmarks", "reports.benchmarks", &[F::Benchmarks])
-    } else if gate.latency.is_some() {
-        ("latency", "reports.k6", &[F::K6])
-    } else if gate.accessibility.is_some() {
-        let formats = &[F::Axe, F::Lighthouse];
-        ("accessibility", "reports.axe or lighthouse", formats)
-    } else {
-        return None;
-    };
-    Some(Source {
-        check,
-        wanted,
-        formats,
-    })
-}
-
-const VULNERABILITIES: &[ReportFormat] = &[
-    ReportFormat::Osv,
-    ReportFormat::PipAudit,
-    ReportFormat::NpmAudit,
-    ReportFormat::CycloneDx,
-    ReportFormat::Sarif,
-];
-
-/// What conditions name, and the reports that tell it.
-const NAMED: &[(&str, &[ReportFormat])] = {
-    use ReportFormat as F;
+    const fn source(
+        check: &'static str,
+        wanted: &'static str,
+        formats: &'static [ReportFormat],
+    ) -> Source {
+        Source {
+            check,
+            wanted,
+            formats,
+        }
+    }
     &[
-        ("tests", &[F::Junit]),
-        ("coverage", &[F::Cobertura, F::Lcov, F::Jacoco]),
-        ("complexity", &[F::Radon]),
-        ("vulnerabilities", VULNERABILITIES),
-        ("findings", &[F::Sarif]),
-        ("secrets", &[F::Gitleaks, F::Sarif]),
-        ("accessibility", &[F::Axe, F::Lighthouse]),
-        ("licences", &[F::CycloneDx]),
+        source("tests", "reports.junit", &[F::Junit]),
+        source(
+            "coverage",
+            "reports.cobertura, lcov or jacoco",
+            &[F::Cobertura, F::Lcov, F::Jacoco],
+        ),
+        source("complexity", "reports.radon", &[F::Radon]),
+        source(
+            "vulnerabilities",
+            "reports.osv, pipAudit, npmAudit, cyclonedx or sarif",
+            &[F::Osv, F::PipAudit, F::NpmAudit, F::CycloneDx, F::Sarif],
+        ),
+        source("findings", "reports.sarif or problems", &[F::Sarif]),
+        source(
+            "secrets",
+            "reports.gitleaks or sarif",
+            &[F::Gitleaks, F::Sarif],
+        ),
+        source("licences", "reports.cyclonedx", &[F::CycloneDx]),
+        source("benchmarks", "reports.benchmarks", &[F::Benchmarks]),
+        source("latency", "reports.k6", &[F::K6]),
+        source(
+            "accessibility",
+            "reports.axe or lighthouse",
+            &[F::Axe, F::Lighthouse],
+        ),
     ]
 };
 
+/// What the check of a gate judges; nothing of one that judges something else, or whatever there is.
+fn source(gate: &Gate) -> Option<&'static Source> {
+    let checks = [
+        ("tests", gate.tests.is_some()),
+        ("coverage", gate.coverage.is_some()),
+        ("complexity", gate.complexity.is_some()),
+        ("vulnerabilities", gate.vulnerabilities.is_some()),
+        ("findings", gate.findings.is_some()),
+        ("secrets", gate.secrets.is_some()),
+        ("licences", gate.licences.is_some()),
+        ("benchmarks", gate.benchmarks.is_some()),
+        ("latency", gate.latency.is_some()),
+        ("accessibility", gate.accessibility.is_some()),
+    ];
+    let (check, _) = checks.into_iter().find(|(_, is_set)| *is_set)?;
+    SOURCES.iter().find(|source| source.check == check)
+}
+
 /// Whether a gate judges reports of a format. A condition judges what it names.
 pub fn judges(gate: &Gate, format: ReportFormat) -> bool {
+    let has = |source: &Source| source.formats.contains(&format);
     let Some(condition) = &gate.cel else {
-        return source(gate).is_some_and(|source| source.formats.contains(&format));
+        return source(gate).is_some_and(has);
     };
-    let mut named = NAMED.iter().filter(|(name, _)| condition.contains(name));
-    named.any(|(_, formats)| formats.contains(&format))
+    let mut named = SOURCES
+        .iter()
+        .filter(|source| condition.contains(source.check));
+    named.any(has)
 }
 
 /// What a gate lacks, if anything.

@@ -27,8 +27,7 @@ pub fn cobertura(bytes: &[u8], changed: Option<&Changed>) -> Result<Coverage, Re
 }
 
 fn without(wanted: &'static str, what: &str) -> ReportError {
-    let problem = format!("there are no {what} in it");
-    ReportError::Form { wanted, problem }
+    ReportError::form(wanted, format!("there are no {what} in it"))
 }
 
 /// Reads a JaCoCo report.

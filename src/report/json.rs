@@ -24,7 +24,7 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8], wanted: &'static str) -> Result<T
     serde_json::from_slice(bytes).map_err(|error| {
         let problem = printable(&error.to_string(), 160);
         match error.classify() {
-            Category::Data => ReportError::Form { wanted, problem },
+            Category::Data => ReportError::form(wanted, problem),
             Category::Io | Category::Syntax | Category::Eof => {
                 let format = "JSON";
                 ReportError::Syntax { format, problem }
@@ -39,8 +39,7 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8], wanted: &'static str) -> Result<T
 /// As for `read`, and if it is none.
 pub fn object<T: DeserializeOwned>(bytes: &[u8], wanted: &'static str) -> Result<T, ReportError> {
     if is_list(bytes) {
-        let problem = "it is a list".to_owned();
-        return Err(ReportError::Form { wanted, problem });
+        return Err(ReportError::form(wanted, "it is a list"));
     }
     read(bytes, wanted)
 }

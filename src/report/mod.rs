@@ -71,6 +71,14 @@ pub enum ReportError {
     Nonsense(String),
 }
 
+impl ReportError {
+    /// It is not what its format is. `wanted`: what that would be, and by what it would be known.
+    fn form(wanted: &'static str, problem: impl Into<String>) -> Self {
+        let problem = problem.into();
+        Self::Form { wanted, problem }
+    }
+}
+
 /// What the reports of a stage say, as they are read one after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Collected {

@@ -37,9 +37,7 @@ pub fn axe(bytes: &[u8]) -> Result<FindingSet, ReportError> {
         vec![json::object(bytes, WANTED)?]
     };
     if pages.is_empty() {
-        let problem = "it has no page".to_owned();
-        let wanted = WANTED;
-        return Err(ReportError::Form { wanted, problem });
+        return Err(ReportError::form(WANTED, "it has no page"));
     }
     let mut set = FindingSet::none(FindingCategory::Accessibility);
     for page in &pages {

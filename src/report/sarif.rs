@@ -129,8 +129,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<FindingSet>, ReportError> {
     if log.runs.is_empty() || !log.version.starts_with("2.") {
         let (version, runs) = (printable(&log.version, 16), log.runs.len());
         let problem = format!("it is of version {version}, with {runs} runs");
-        let wanted = WANTED;
-        return Err(ReportError::Form { wanted, problem });
+        return Err(ReportError::form(WANTED, problem));
     }
     let mut sets: Vec<FindingSet> = Vec::new();
     for run in &log.runs {

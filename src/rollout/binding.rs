@@ -244,7 +244,12 @@ fn own_images<'a>(
 /// Whether these images are of a Release.
 fn runs(images: Option<&Images>, release: &Release) -> bool {
     let mut own = release.spec.images.iter().map(ImageRef::from);
-    images.is_some_and(|images| own.any(|image| images.values().any(|of| *of == image.reference)))
+    own.any(|image| has(images, &image))
+}
+
+/// Whether an image is one of these.
+fn has(images: Option<&Images>, image: &ImageRef) -> bool {
+    images.is_some_and(|images| images.values().any(|of| *of == image.reference))
 }
 
 /// The versions of the Release that is stable and of the one that the Environment wants; only where there is one of each.
@@ -281,10 +286,7 @@ pub fn has_migrations(
         return Some(false);
     };
     let of_each = |deployed: &Deployed| {
-        let has_run = |image: &ImageRef| {
-            stable.is_some_and(|stable| stable.values().any(|of| *of == image.reference))
-        };
-        let is_new = own_images(source, deployed).any(|image| !has_run(image));
+        let is_new = own_images(source, deployed).any(|image| !has(stable, image));
         let commands = rules.image_from.as_ref();
         let lacks = commands.is_some_and(|name| {
             let mut images = deployed.images.iter();

@@ -18,6 +18,7 @@ use super::api::{
 };
 use super::simulation::placeholders;
 use super::spec::{Around, Invalid, Spec, Step};
+use super::step;
 use crate::analysis::api::Metric;
 use crate::analysis::template::Templates;
 use crate::check;
@@ -328,13 +329,8 @@ impl Seen<'_> {
                 after(change.step_started_at, *for_at_least),
             ),
             Some(Step::SetWeight(_) | Step::Route(_) | Step::Mirror(_) | Step::Scale(_)) | None => {
-                let since = change.progressed_at.max(change.step_started_at);
-                let progress = self.status.progress.as_ref();
-                let silence = progress.and_then(|progress| progress.unreported.as_ref());
-                let silence = silence.map(|silence| silence.until.min(after(since, spec.drain)));
-                let draining = progress.map(|progress| progress.draining.values());
-                let drained = draining.into_iter().flatten().max().copied();
-                let since = silence.into_iter().chain(drained).fold(since, Ord::max);
+                let progress = self.status.progress.as_ref()?;
+                let since = step::waits_since(progress, change, spec.drain);
                 (FailureReason::ProgressDeadline, since)
             }
         };

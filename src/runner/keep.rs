@@ -10,10 +10,9 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::left::Bounds;
+use super::left::{Bounds, Left};
 use super::mask::Mask;
-use super::task::ScriptTask;
-use super::{Folders, glob, log, say};
+use super::{log, say};
 use crate::pipeline::api::ReportFormat;
 
 /// Name of the file, in the folder of the log.
@@ -22,11 +21,14 @@ pub const FILE: &str = "reports.tar.gz";
 pub const MAX_FILES: u64 = 8 << 20;
 
 /// Keeps the reports of a script, in pods that have a place for it. That they are not kept is no failure of the script.
-pub(super) fn keep(task: &ScriptTask, folders: &Folders, mask: &Mask) {
+pub(super) fn keep(left: &Result<Left<'_>, String>, mask: &Mask) {
     let Some(folder) = log::folder() else {
         return;
     };
-    match pack(&folder, task, folders, mask) {
+    let left = left
+        .as_ref()
+        .map_err(|error| io::Error::other(error.clone()));
+    match left.and_then(|left| pack(&folder, left, mask)) {
         Ok(left_out) if left_out.is_empty() => {}
         Ok(left_out) => say(&format!(
             "slipway: reports of more than {} MiB together, or of what is no text, are not kept whole; left out: {}",
@@ -38,36 +40,30 @@ pub(super) fn keep(task: &ScriptTask, folders: &Folders, mask: &Mask) {
 }
 
 /// Packs them; those that were left out, because together they would be too large.
-fn pack(
-    folder: &Path,
-    task: &ScriptTask,
-    folders: &Folders,
-    mask: &Mask,
-) -> io::Result<Vec<String>> {
+fn pack(folder: &Path, left: &Left<'_>, mask: &Mask) -> io::Result<Vec<String>> {
+    let root = left.root();
     let (mut all, mut secret) = (BTreeSet::new(), BTreeSet::new());
-    for (format, globs) in &task.reports {
-        let fresh = glob::fresh(folders, globs).map_err(io::Error::other)?;
-        if *format == ReportFormat::Gitleaks {
+    for (format, files) in left.by_format() {
+        if format == ReportFormat::Gitleaks {
             // It has the secrets that it is about.
-            secret.extend(fresh.iter().cloned());
+            secret.extend(files);
         }
-        all.extend(fresh.into_iter().take(Bounds::ALL.files));
+        all.extend(files.iter().take(Bounds::ALL.files));
     }
     all.retain(|file| !secret.contains(file));
     let mut left_out = Vec::new();
     if all.is_empty() {
         return Ok(left_out);
     }
-    let root = folders.checkout();
-    let mut left = MAX_FILES;
+    let mut space = MAX_FILES;
     let mut packed = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for file in all {
-        let name = file.strip_prefix(&root).unwrap_or(&file);
-        let Some(bytes) = whole(&file, left) else {
+        let name = file.strip_prefix(&root).unwrap_or(file);
+        let Some(bytes) = whole(file, space) else {
             left_out.push(name.display().to_string());
             continue;
         };
-        left = left.saturating_sub(bytes.len() as u64);
+        space = space.saturating_sub(bytes.len() as u64);
         let text = mask.text(&String::from_utf8_lossy(&bytes));
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
@@ -103,6 +99,7 @@ mod tests {
     use super::*;
     use crate::cli::run::files;
     use crate::runner::script_file;
+    use crate::runner::task::ScriptTask;
     use crate::runner::tests::Folder;
 
     #[test]
@@ -130,7 +127,8 @@ mod tests {
         }))
         .unwrap();
         let mask = Mask::of(&[b"hunter2!".to_vec()]).unwrap();
-        let left_out = pack(&folder.0, &task, &folders, &mask).unwrap();
+        let left = Left::find(&task, &folders).unwrap();
+        let left_out = pack(&folder.0, &left, &mask).unwrap();
         assert_eq!(left_out, ["out/c.xml", "out/wide.xml"]);
         let packed = fs::read(folder.0.join(FILE)).unwrap();
         let kept: BTreeMap<String, Vec<u8>> = files::unpack(&packed).unwrap().into_iter().collect();

@@ -32,25 +32,61 @@ impl Bounds {
     };
 }
 
+/// The files that a script has left as reports.
+pub(super) struct Left<'a> {
+    task: &'a ScriptTask,
+    folders: &'a Folders,
+    since: Instant,
+    /// Those of each format of the task, in its order.
+    found: Vec<Vec<PathBuf>>,
+}
+
+impl<'a> Left<'a> {
+    /// Finds them: once, for all who read them.
+    ///
+    /// # Errors
+    /// If there is too much to look at.
+    pub(super) fn find(task: &'a ScriptTask, folders: &'a Folders) -> Result<Self, String> {
+        let since = Instant::now();
+        let globs = task.reports.iter();
+        let found = globs.map(|(_, globs)| glob::fresh(folders, globs));
+        Ok(Self {
+            task,
+            folders,
+            since,
+            found: found.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Where the paths of the reports begin.
+    pub(super) fn root(&self) -> PathBuf {
+        self.folders.checkout()
+    }
+
+    /// The files of each format.
+    pub(super) fn by_format(&self) -> impl Iterator<Item = (ReportFormat, &[PathBuf])> {
+        let formats = self.task.reports.iter().map(|(format, _)| *format);
+        formats.zip(self.found.iter().map(Vec::as_slice))
+    }
+}
+
 /// Adds what the reports say, and which of them are missing.
 ///
 /// # Errors
 /// If one of them cannot be read to its end, or all of them together are too much.
 pub(super) fn read(
-    task: &ScriptTask,
-    folders: &Folders,
+    left: &Left<'_>,
     bounds: Bounds,
     collected: &mut Collected,
 ) -> Result<(), String> {
+    let root = left.root();
     let mut reader = Reader {
-        folders,
+        root: &root,
         bounds,
-        since: Instant::now(),
+        since: left.since,
         left: bounds.bytes,
     };
-    for (format, globs) in &task.reports {
-        let fresh = glob::fresh(folders, globs)?;
-        let root = folders.checkout();
+    for ((format, globs), fresh) in left.task.reports.iter().zip(&left.found) {
         let fits = |glob: &String| {
             let mut names = fresh
                 .iter()
@@ -59,17 +95,17 @@ pub(super) fn read(
         };
         for glob in globs.iter().filter(|glob| !fits(glob)) {
             say(&format!("slipway: the script has left no file {glob}"));
-            if !task.optional.contains(glob) {
+            if !left.task.optional.contains(glob) {
                 missing::note(&mut collected.summary, *format, glob);
             }
         }
-        reader.read_all(*format, &fresh, collected)?;
+        reader.read_all(*format, fresh, collected)?;
     }
     Ok(())
 }
 
 struct Reader<'a> {
-    folders: &'a Folders,
+    root: &'a Path,
     bounds: Bounds,
     since: Instant,
     /// Bytes that may still be read.
@@ -114,8 +150,7 @@ impl Reader<'_> {
     }
 
     fn unreadable(&self, file: &Path, error: &str) -> String {
-        let root = self.folders.checkout();
-        let name = file.strip_prefix(root).unwrap_or(file);
+        let name = file.strip_prefix(self.root).unwrap_or(file);
         format!("report {} cannot be read: {error}", name.display())
     }
 }
@@ -151,7 +186,12 @@ mod tests {
     fn said(files: usize, bounds: Bounds) -> Result<(), String> {
         let folder = Folder::new("left");
         let task = left(&folder, files);
-        read(&task, &folder.folders(), bounds, &mut Collected::default())
+        let folders = folder.folders();
+        read(
+            &Left::find(&task, &folders)?,
+            bounds,
+            &mut Collected::default(),
+        )
     }
 
     #[test]
@@ -222,7 +262,9 @@ mod tests {
         ];
         task.optional = globs(&["junit.xml", "bandit.sarif"]);
         let mut collected = Collected::default();
-        read(&task, &folder.folders(), Bounds::ALL, &mut collected).unwrap();
+        let folders = folder.folders();
+        let left = Left::find(&task, &folders).unwrap();
+        read(&left, Bounds::ALL, &mut collected).unwrap();
         let missing = collected.summary.missing.iter();
         let missing: Vec<_> = missing.map(|one| (one.format, one.path.as_str())).collect();
         let expected = [

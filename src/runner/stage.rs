@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::left::{self, Bounds};
+use super::left::{self, Bounds, Left};
 use super::mask::Mask;
 use super::process::{self, End, Finished, Stop};
 use super::report::StageReport;
@@ -42,8 +42,9 @@ pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (Stag
         changed,
         ..Collected::default()
     };
-    read_reports(task, folders, (collected, &problems), &mut report);
-    keep::keep(task, folders, &mask);
+    let left = Left::find(task, folders);
+    read_reports(&left, (collected, &problems), &mut report);
+    keep::keep(&left, &mask);
     excuse(&mut report);
     report.log_tail.clone_from(&done.tail);
     // It is packed by the time that the rest is masked.
@@ -170,13 +171,13 @@ fn masked(mask: &Mask, summary: ReportSummary) -> ReportSummary {
 
 /// Adds what the reports say. One that cannot be read fails the stage: its tests may have failed.
 fn read_reports(
-    task: &ScriptTask,
-    folders: &Folders,
+    left: &Result<Left<'_>, String>,
     (mut collected, problems): (Collected, &Mutex<Problems>),
     report: &mut StageReport,
 ) {
     let result = take_in_problems(&mut collected, problems)
-        .and_then(|()| left::read(task, folders, Bounds::ALL, &mut collected));
+        .and_then(|()| left.as_ref().map_err(String::clone))
+        .and_then(|left| left::read(left, Bounds::ALL, &mut collected));
     if let Err(message) = result {
         say(&format!("slipway: {message}"));
         report.failure.get_or_insert(FailureKind::Test);

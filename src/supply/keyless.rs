@@ -91,6 +91,11 @@ fn read(bundle: &[u8]) -> Option<Bundle> {
     Bundle::from_json(str::from_utf8(bundle).ok()?).ok()
 }
 
+/// Whether the clock of the log is ahead of ours, by what `open` has said of a bundle.
+pub fn is_ahead(problem: &str) -> bool {
+    problem.contains("is in the future")
+}
+
 /// Whether a bundle has a certificate, and no key that one has to know.
 pub fn is_certified(bundle: &[u8]) -> bool {
     read(bundle).is_some_and(|bundle| bundle.signing_certificate().is_some())

@@ -82,13 +82,16 @@ pub fn taken(metadata: &ObjectMeta) -> Option<Taken> {
     {
         return None;
     }
-    let latest = of_spec
-        .iter()
-        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-    let latest = latest?;
+    last_of(of_spec)
+}
+
+/// The write that came last.
+fn last_of<'m>(entries: impl IntoIterator<Item = &'m ManagedFieldsEntry>) -> Option<Taken> {
+    let at = |entry: &ManagedFieldsEntry| entry.time.as_ref().map(|time| time.0);
+    let latest = entries.into_iter().max_by_key(|entry| at(entry))?;
     Some(Taken {
-        by: name(latest)?,
-        at: latest.time.as_ref().map(|time| time.0),
+        by: latest.manager.clone()?,
+        at: at(latest),
     })
 }
 
@@ -98,23 +101,14 @@ pub fn taken_of(metadata: &ObjectMeta, change: &Value) -> Option<Taken> {
     let entries = metadata.managed_fields.iter().flatten();
     let (ours, others): (Vec<_>, Vec<_>) =
         entries.partition(|entry| entry.manager.as_deref() == Some(label::SLIPWAY));
-    let has = |entry: &ManagedFieldsEntry, path: &Vec<&str>| {
+    let has = |entry: &ManagedFieldsEntry, path: &Vec<&str>, is_enough: fn(&Value) -> bool| {
         let fields = entry.fields_v1.as_ref();
-        fields.is_some_and(|fields| has_field(&fields.0, path, |_| true))
+        fields.is_some_and(|fields| has_field(&fields.0, path, is_enough))
     };
     let mut written = fields_of(change);
-    let has_whole = |entry: &ManagedFieldsEntry, path: &Vec<&str>| {
-        let fields = entry.fields_v1.as_ref();
-        fields.is_some_and(|fields| has_field(&fields.0, path, is_whole))
-    };
-    written.retain(|path| !ours.iter().any(|entry| has_whole(entry, path)));
-    let takes = |entry: &&ManagedFieldsEntry| written.iter().any(|path| has(entry, path));
-    let latest = others.into_iter().filter(takes);
-    let latest = latest.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
-    Some(Taken {
-        by: latest.manager.clone()?,
-        at: latest.time.as_ref().map(|time| time.0),
-    })
+    written.retain(|path| !ours.iter().any(|entry| has(entry, path, is_whole)));
+    let takes = |entry: &&ManagedFieldsEntry| written.iter().any(|path| has(entry, path, |_| true));
+    last_of(others.into_iter().filter(takes))
 }
 
 /// The fields that a merge patch writes, each as the way to it.

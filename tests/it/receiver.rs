@@ -47,6 +47,17 @@ fn start(subject: &Subject, folder: &Folder, kubeconfig: &std::path::Path) -> Op
     subject.operator_with(kubeconfig, &args)
 }
 
+/// A run whose stage is in the middle of it, and where its operator keeps what it says.
+async fn begun(space: &Space) -> (Subject, Folder, Operator) {
+    let subject = Subject::new(space).await;
+    let folder = Folder::new(space);
+    subject.plays("python", "exit=0,after=10m");
+    subject.push("Begin").await;
+    let operator = start(&subject, &folder, &kubeconfig_path());
+    subject.create(&json!({})).await;
+    (subject, folder, operator)
+}
+
 /// A token as the kubelet has it made: of a pod, or of none.
 pub(crate) async fn token(space: &Space, pod: Option<&Pod>, audience: &str) -> String {
     let accounts: Api<ServiceAccount> = Api::namespaced(space.client.clone(), &space.name);
@@ -104,12 +115,7 @@ pub(crate) async fn call(
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn a_pod_adds_to_its_own_log_and_people_of_its_namespace_read_it() {
     with_namespace(async |space| {
-        let subject = Subject::new(space).await;
-        let folder = Folder::new(space);
-        subject.plays("python", "exit=0,after=10m");
-        subject.push("Begin").await;
-        let operator = start(&subject, &folder, &kubeconfig_path());
-        subject.create(&json!({})).await;
+        let (subject, folder, operator) = begun(space).await;
         let pod = pod_of(space, &[]).await;
         let address = Mutex::new(operator.stage_address().await);
 
@@ -175,12 +181,7 @@ async fn a_pod_adds_to_its_own_log_and_people_of_its_namespace_read_it() {
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn what_a_stage_says_is_kept_within_five_seconds() {
     with_namespace(async |space| {
-        let subject = Subject::new(space).await;
-        let folder = Folder::new(space);
-        subject.plays("python", "exit=0,after=10m");
-        subject.push("Begin").await;
-        let operator = start(&subject, &folder, &kubeconfig_path());
-        subject.create(&json!({})).await;
+        let (subject, _folder, operator) = begun(space).await;
         let pod = pod_of(space, &[]).await;
         let address = operator.stage_address().await;
         let files = tempfile::TempDir::new().unwrap();

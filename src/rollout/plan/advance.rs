@@ -63,7 +63,9 @@ impl Draft<'_> {
     /// After the last step only pods and data plane can be waited for, and not for ever.
     fn watch_deadline(&mut self) {
         let Some(change) = self.change() else { return };
-        let deadline = self.deadline(change);
+        let Some(deadline) = self.deadline(change) else {
+            return;
+        };
         let has_all = self.live.share_of(&change.revision) == Weight::FULL;
         if has_all && (self.is_past_return(change) || self.seen.ready(&self.stable) == 0) {
             // Nothing else would serve in its place.

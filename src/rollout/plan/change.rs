@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::api::{Change, Ending, EndingResult, Failure, Progress};
 use super::super::observed::Observed;
 use super::super::spec::{Spec, Step};
+use super::super::step;
 use super::{Draft, after};
 use crate::model::condition::truncate;
 use crate::model::label;
@@ -375,20 +376,14 @@ impl Draft<'_> {
         }
     }
 
-    /// When the wait for pods or for the data plane turns into a failure.
-    pub(super) fn deadline(&self, change: &Change) -> Timestamp {
-        let progress = &self.memory.progress;
-        if self.live.share_of(&change.revision) == Weight::FULL && self.is_emergency(change) {
-            // Nothing else would serve in its place.
-            return after(self.now, self.spec.progress_deadline);
+    /// When the wait for pods or for the data plane turns into a failure; never while nothing else would serve in its place.
+    pub(super) fn deadline(&self, change: &Change) -> Option<Timestamp> {
+        let has_all = self.live.share_of(&change.revision) == Weight::FULL;
+        if has_all && self.is_emergency(change) {
+            return None;
         }
-        let since = change.progressed_at.max(change.step_started_at);
-        // Nobody's fault are the time that a data plane may take, and pods of others that drain: it waits for their room.
-        let silence = progress.unreported.as_ref();
-        let silence = silence.map(|silence| silence.until.min(after(since, self.spec.drain)));
-        let drained = progress.draining.values().max().copied();
-        let since = silence.into_iter().chain(drained).fold(since, Ord::max);
-        after(since, self.spec.progress_deadline)
+        let since = step::waits_since(&self.memory.progress, change, self.spec.drain);
+        Some(after(since, self.spec.progress_deadline))
     }
 
     /// Puts on the ReplicaSets what has to survive the loss of the status.

@@ -253,7 +253,10 @@ impl Draft<'_> {
         } else {
             format!(": {lacking}")
         };
-        let until = time_of_day(self.deadline(change));
+        let Some(deadline) = self.deadline(change) else {
+            return format!("{said}{which}");
+        };
+        let until = time_of_day(deadline);
         format!("{said}{which}; without progress until {until} it is given up")
     }
 

@@ -18,7 +18,7 @@ pub struct Seen {
 }
 
 /// Whether it is reached.
-pub fn advance(seen: &Seen, deadline: Timestamp, now: Timestamp) -> Progress {
+pub fn advance(seen: &Seen, deadline: Option<Timestamp>, now: Timestamp) -> Progress {
     let missing = match seen {
         Seen {
             has_pods: false, ..

@@ -5,7 +5,12 @@ use jiff::Timestamp;
 use super::{Progress, by_deadline};
 
 /// Whether the canary has its pods.
-pub fn advance(answering: i32, wanted: i32, deadline: Timestamp, now: Timestamp) -> Progress {
+pub fn advance(
+    answering: i32,
+    wanted: i32,
+    deadline: Option<Timestamp>,
+    now: Timestamp,
+) -> Progress {
     if answering >= wanted {
         return Progress::Done;
     }

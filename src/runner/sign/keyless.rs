@@ -14,12 +14,10 @@ use super::cosign::{Cosign, config, infra, left};
 use crate::runner::mask::Mask;
 use crate::runner::registry::Trouble;
 use crate::runner::task::{IDENTITY_FILE, KeylessTask, ROOT_FILE, SecretSource};
-use crate::supply::keyless::{Root, Signatory};
+use crate::supply::keyless::{Root, Signatory, is_ahead};
 
 /// How far the log's clock may be ahead of this node's, in seconds.
 const MAX_AHEAD: u32 = 30;
-/// What the library says of an entry of which that is so.
-const FUTURE: &str = "is in the future";
 
 /// An identity, behind cosign.
 pub(super) struct Keyless {
@@ -72,10 +70,7 @@ impl Keyless {
         let mut opened = self.root.open(&bundle, digest);
         let mut tick = interval(Duration::from_secs(1));
         for _ in 0..MAX_AHEAD {
-            if !opened
-                .as_ref()
-                .is_err_and(|problem| problem.contains(FUTURE))
-            {
+            if !opened.as_ref().is_err_and(|problem| is_ahead(problem)) {
                 break;
             }
             tick.tick().await;

@@ -190,6 +190,19 @@ fn a_run_that_takes_an_image_over_names_the_jobs_and_the_run_that_have_built_it(
     );
 }
 
+/// The list of what is in the image is signed with it, and the Release names all that the pod says that it has stored.
+fn is_released(stages: &Value, task: &Value) {
+    assert_eq!(task["images"][0]["sbom"], json!(digest('1')));
+    let signed = said(&[
+        (AttestationKind::Signature, '2'),
+        (AttestationKind::Provenance, '3'),
+    ]);
+    let seen = with_job(listed_of(stages), SIGN, |job| job.over(NOW, 0, signed));
+    let released = plan(&seen, NOW);
+    let evidence = &created(&released)[0].body["spec"]["evidence"]["attestations"];
+    assert_eq!(evidence.as_array().map(Vec::len), Some(3), "{evidence}");
+}
+
 /// Whoever signs: the run goes on by what the pod says that it has stored.
 #[test]
 fn what_a_key_service_signs_is_released_as_anything_else() {
@@ -203,15 +216,7 @@ fn what_a_key_service_signs_is_released_as_anything_else() {
     let task = task_of(&signs);
     assert_eq!(task["kms"]["uri"], "hashivault://cosign");
     assert_eq!(task.get("key"), None);
-    assert_eq!(task["images"][0]["sbom"], json!(digest('1')));
-    let signed = said(&[
-        (AttestationKind::Signature, '2'),
-        (AttestationKind::Provenance, '3'),
-    ]);
-    let seen = with_job(listed_of(&stages), SIGN, |job| job.over(NOW, 0, signed));
-    let released = plan(&seen, NOW);
-    let evidence = &created(&released)[0].body["spec"]["evidence"]["attestations"];
-    assert_eq!(evidence.as_array().map(Vec::len), Some(3), "{evidence}");
+    is_released(&stages, &task);
 }
 
 #[test]
@@ -226,15 +231,7 @@ fn what_is_signed_without_a_key_is_released_as_anything_else() {
     assert_eq!(names(&signs), [SIGN]);
     let task = task_of(&signs);
     assert_eq!(task["keyless"]["rekorUrl"], "https://rekor.example");
-    assert_eq!(task["images"][0]["sbom"], json!(digest('1')));
-    let signed = said(&[
-        (AttestationKind::Signature, '2'),
-        (AttestationKind::Provenance, '3'),
-    ]);
-    let seen = with_job(listed_of(&stages), SIGN, |job| job.over(NOW, 0, signed));
-    let released = plan(&seen, NOW);
-    let evidence = &created(&released)[0].body["spec"]["evidence"]["attestations"];
-    assert_eq!(evidence.as_array().map(Vec::len), Some(3), "{evidence}");
+    is_released(&stages, &task);
 }
 
 #[test]
