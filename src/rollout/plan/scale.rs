@@ -317,6 +317,10 @@ impl Draft<'_> {
             // A Service of ours still selects one revision only: it goes first (rule 3).
             return;
         }
+        if !seen.sets.iter().all(|set| set.is_settled) {
+            // One that was told to go down, and up again before it had, still counts pods that are about to end.
+            return;
+        }
         let least = self.spec.replicas - self.spec.max_unavailable;
         let available: i32 = seen.sets.iter().map(Set::lasting).sum();
         let has: i32 = seen.sets.iter().map(|set| set.replicas).sum();
@@ -336,7 +340,7 @@ impl Draft<'_> {
         sets.sort_by_key(|set| (rank(set), set.ordinal));
         for set in sets {
             let surplus = set.replicas - goal_of(self, &set.revision);
-            if surplus <= 0 || !set.is_settled {
+            if surplus <= 0 {
                 continue;
             }
             // Pods that are not available go first and cost nothing.

@@ -171,12 +171,13 @@ impl Draft<'_> {
         wanted.min(carried.max(live.weight()))
     }
 
-    /// The largest share that the pods of a side can take.
+    /// The largest share that the pods of a side can take: those that answer, but for those that it was told to do without.
     fn carried_by(&self, side: Side, revision: &Revision) -> Weight {
         if self.spec.replicas <= 0 {
             return Weight::FULL;
         }
-        let answering = i64::from(self.seen.answering(side, revision));
+        let staying = self.seen.set(revision).map_or(0, |set| set.replicas);
+        let answering = i64::from(self.seen.answering(side, revision).min(staying));
         let total = i64::from(self.spec.replicas);
         Weight::new((answering * 100 / total).min(100)).unwrap_or_default()
     }

@@ -476,6 +476,10 @@ fn scaling_in_flight_to_nothing_and_back_is_followed() {
         for _ in 0..4 {
             let ticks = world.random.below(8);
             world.run(ticks);
+            // What the number before does not need is on its way.
+            for set in 0..world.sets.len() {
+                world.control(set);
+            }
             let sizes = [0, 1, 2, 4, 8];
             world.replicas = sizes[usize::try_from(world.random.below(5)).unwrap()];
             // Pods that a smaller number does not need may go below what was needed before.
