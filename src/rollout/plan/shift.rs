@@ -143,7 +143,12 @@ impl Draft<'_> {
         let is_superseded = live.canary != change.revision && live.canary != self.stable;
         // Whatever the Services select then, nothing of it can serve as stable would.
         let is_strange = is_superseded || live.stable != self.stable;
-        let is_in_need = is_strange && !self.is_ahead_of_steps(live) && self.is_emergency(change);
+        // It has everything already, and would give it to nobody to get it by the other Service.
+        let has_all = live.share_of(&change.revision) == Weight::FULL
+            && live.stable == change.revision
+            && self.seen.ready(&self.stable) == 0;
+        let is_in_need =
+            is_strange && !self.is_ahead_of_steps(live) && (has_all || self.is_emergency(change));
         if self.may_promote(live) || is_in_need {
             return Arrangement::all_to(&change.revision);
         }
