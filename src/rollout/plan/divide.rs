@@ -181,6 +181,7 @@ impl Draft<'_> {
             });
         let is_way_back = is_given_up && self.rules.abort_needs_no_health;
         let is_one_enough = is_way_back || !self.rules.shares_need_their_pods;
+        let full = self.can_have(revision, full);
         let half = half_of(full);
         let need = if is_one_enough && !self.may_wait_to_go_back(live) {
             full.min(1)
@@ -210,6 +211,16 @@ impl Draft<'_> {
             answering,
             need,
         })
+    }
+
+    /// Of the pods that a revision needs those that it can have: one that is neither stable nor on its way gets no more.
+    fn can_have(&self, revision: &Revision, full: i32) -> i32 {
+        let mut in_use = self.change().map(|change| &change.revision).into_iter();
+        if *revision == self.stable || in_use.any(|it| it == revision) {
+            return full;
+        }
+        let has = self.seen.set(revision).map_or(0, |set| set.replicas);
+        full.min(has.max(1))
     }
 
     /// Whether the change is to get the traffic of a stable of which nothing serves, and nothing else does either.

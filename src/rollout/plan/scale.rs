@@ -150,7 +150,10 @@ impl Draft<'_> {
     /// Pods for which there is room where stable keeps all of its own: what was superseded, and drains, takes some for a
     /// while. A fix of a stable that is down waits for nothing.
     fn room_beside_stable(&self, revision: &Revision) -> i32 {
-        if self.seen.ready(&self.stable) == 0 {
+        let live = self.live.arrangement.as_ref();
+        // What has the stable Service is waited for by what drains, too.
+        let is_before_stable = live.is_some_and(|live| live.stable == *revision);
+        if self.seen.ready(&self.stable) == 0 || is_before_stable {
             return i32::MAX;
         }
         let total = self.spec.replicas;

@@ -44,6 +44,7 @@ impl Draft<'_> {
                     self.wait_for_data_plane();
                 }
                 self.wait_for_share(&goal);
+                self.bring_preview_along(routing, &live);
             }
             Move::Select(side, revision) => self.select(side, &revision),
             Move::Shift(division) if !division.reaches_canary() && self.is_way_back() => {
@@ -70,6 +71,15 @@ impl Draft<'_> {
                 live.stable
             };
             self.shift_back(&live);
+        }
+    }
+
+    /// Where a Service is switched, the other one selects the same, for whoever looks there: steps do.
+    fn bring_preview_along(&mut self, routing: &Routing, live: &Arrangement) {
+        let [_, preview] = &self.live.selected;
+        let is_other = preview.as_ref().is_some_and(|it| *it != live.canary);
+        if routing.is_switch() && live.weight() == Weight::FULL && is_other {
+            self.select(Side::Canary, &live.canary);
         }
     }
 

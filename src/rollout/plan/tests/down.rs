@@ -147,6 +147,46 @@ fn what_has_everything_by_the_stable_service_is_not_given_to_a_stable_that_is_go
 }
 
 #[test]
+fn what_gets_no_more_pods_gives_way_with_those_that_it_has() {
+    let extra = ten_then_half();
+    let revision = |version: &str| revision(version, &extra);
+    let seen = untouched(spec("4", &extra))
+        .with_set(&revision("2"), 3)
+        .with_set(&revision("3"), 1)
+        .with_set(&revision("4"), 4)
+        .with_traffic(&revision("2"), &revision("3"), 25)
+        .remembering(at_step(&revision("1"), &revision("4"), 0, NOW));
+    let plan = plan(&down_since(seen, NOW), later(30));
+    assert_eq!(shifted_to(&plan), Some(0), "v2 never has 4");
+}
+
+#[test]
+fn what_has_the_stable_service_gets_its_pods_beside_what_was_superseded() {
+    let extra = ten_then_half();
+    let revision = |version: &str| revision(version, &extra);
+    let (v1, v3) = (revision("1"), revision("3"));
+    let seen = untouched(spec("3", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW)
+        .with_set(&revision("2"), 1)
+        .with_set(&v3, 3)
+        .with_traffic(&v3, &revision("2"), 18);
+    let plan = plan(&seen.remembering(at_step(&v1, &v3, 0, NOW)), NOW);
+    assert_eq!(scaled(&plan, &v3), Some(4));
+}
+
+#[test]
+fn the_preview_follows_a_service_that_was_switched() {
+    let mut extra = switched();
+    extra["strategy"] = json!({"type": "BlueGreen"});
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let mut seen = down_since(under_way(&extra, 0, 4, 100), NOW).crashing(&v1);
+    seen.service_mut(Side::Canary).revision = Some(v1);
+    let plan = plan(&seen, later(31));
+    assert_eq!(selected(&plan, "api-canary"), Some(v2.to_string()));
+}
+
+#[test]
 fn without_a_router_a_stable_that_is_gone_takes_no_room() {
     let steps = json!([{"setWeight": {"weight": 25}}, {"pause": {}}]);
     let extra = json!({"strategy": {"steps": steps}});
