@@ -102,7 +102,9 @@ impl Draft<'_> {
             step @ Step::Route(_) => self.divide(change, format!("{step} to canary")),
             Step::Scale(wanted) => {
                 let answering = self.seen.answering(Side::Canary, &change.revision);
-                scale::advance(answering, *wanted, self.deadline(change), self.now)
+                // Nobody gets more pods than serve, and where none are to, none are waited for.
+                let wanted = (*wanted).min(self.spec.replicas);
+                scale::advance(answering, wanted, self.deadline(change), self.now)
             }
             Step::Pause(span) => {
                 let until = span.map(|span| after(started_at, span));

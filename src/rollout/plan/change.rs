@@ -57,7 +57,11 @@ impl Draft<'_> {
         };
         let failed = self.memory.progress.failed.as_ref();
         let asked_for = &self.spec.revision;
-        if failed.is_some_and(|failed| failed.revision != *asked_for || asks_again(failed)) {
+        // What serves, and is to, was given up once at most, as one that was undone and cannot be gone back from any more.
+        let serves = |failed: &Failure| failed.revision == self.stable && wanted == self.stable;
+        if failed.is_some_and(|failed| {
+            failed.revision != *asked_for || asks_again(failed) || serves(failed)
+        }) {
             self.memory.progress.failed = None;
         }
         self.end_superseded(&wanted);
@@ -349,6 +353,25 @@ impl Draft<'_> {
             at: self.now,
             promotion: self.seen.promotion.clone(),
         });
+        self.stay_at_stable();
+    }
+
+    /// What somebody went back to was given up: stable stays, or it would be tried again and again, and what was undone
+    /// is not tried again for it either.
+    fn stay_at_stable(&mut self) {
+        let Progress { undo, failed, .. } = &mut self.memory.progress;
+        let (Some(back), Some(failed)) = (undo.as_mut(), failed) else {
+            return;
+        };
+        if back.to != failed.revision {
+            return;
+        }
+        failed.message = format!("{} does not do instead: {}", back.to, failed.message);
+        failed.revision.clone_from(&back.from);
+        back.to.clone_from(&self.stable);
+        if back.from == self.stable {
+            *undo = None;
+        }
     }
 
     /// The revision that was on its way is stable now.

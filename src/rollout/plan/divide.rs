@@ -20,6 +20,11 @@ struct Missing {
     need: i32,
 }
 
+/// Half of some pods, and one at least.
+fn half_of(full: i32) -> i32 {
+    full.min(full / 2 + full % 2)
+}
+
 impl Draft<'_> {
     pub(super) fn shift_back(&mut self, live: &Arrangement) {
         let division = Division::of(self.way_back(live));
@@ -86,6 +91,7 @@ impl Draft<'_> {
             "{answering} of {need} pods of {revision} answer behind their Service"
         ));
         self.short_of = Some((revision, need));
+        self.await_way_back(live);
         false
     }
 
@@ -145,7 +151,8 @@ impl Draft<'_> {
     /// What a side lacks that gains weight by a shift of one router (rule 1).
     ///
     /// On the way back, also of what was superseded while it is in trouble, one pod that answers is enough for
-    /// stable: whatever it cannot take is lost anyway.
+    /// stable: whatever it cannot take is lost anyway. But where the other side serves everything, and where nothing else
+    /// serves, it is half of them, which the rest can be added to.
     fn missing_for(
         &self,
         live: &Arrangement,
@@ -174,7 +181,15 @@ impl Draft<'_> {
             });
         let is_way_back = is_given_up && self.rules.abort_needs_no_health;
         let is_one_enough = is_way_back || !self.rules.shares_need_their_pods;
-        let need = if is_one_enough { full.min(1) } else { full };
+        let full = self.can_have(revision, full);
+        let half = half_of(full);
+        let need = if is_one_enough && !self.may_wait_to_go_back(live) {
+            full.min(1)
+        } else if is_one_enough || self.is_all_there_can_be(side, live) {
+            half
+        } else {
+            full
+        };
         let mut answering = self.proven(side, revision);
         // Between two Services of one revision nothing is lost, however few of its pods are left.
         if other == revision && answering >= self.proven(side.other(), revision) {
@@ -196,6 +211,24 @@ impl Draft<'_> {
             answering,
             need,
         })
+    }
+
+    /// Of the pods that a revision needs those that it can have: one that is neither stable nor on its way gets no more.
+    fn can_have(&self, revision: &Revision, full: i32) -> i32 {
+        let mut in_use = self.change().map(|change| &change.revision).into_iter();
+        if *revision == self.stable || in_use.any(|it| it == revision) {
+            return full;
+        }
+        let has = self.seen.set(revision).map_or(0, |set| set.replicas);
+        full.min(has.max(1))
+    }
+
+    /// Whether the change is to get the traffic of a stable of which nothing serves, and nothing else does either.
+    fn is_all_there_can_be(&self, side: Side, live: &Arrangement) -> bool {
+        let is_change = |change: &Change| change.revision == *live.selected_by(side);
+        let change = self.change().filter(|change| is_change(change));
+        change.is_some_and(|change| self.is_emergency(change))
+            && self.seen.ready(live.selected_by(side.other())) == 0
     }
 
     /// Pods that answer behind the Service of a side; of a revision that no Service selects, those that are ready.

@@ -9,12 +9,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::api::Change;
+use super::super::spec::Routing;
 use super::change::step_of;
 use super::{Draft, after};
+use crate::model::revision::Revision;
 use crate::model::span::time_of_day;
 use crate::model::weight::Weight;
-use crate::traffic::Arrangement;
 use crate::traffic::division::Division;
+use crate::traffic::{Arrangement, Side};
 
 /// How long stable has to be without a ready pod before what is on its way gets its traffic.
 const DWELL: Duration = Duration::from_secs(30);
@@ -78,6 +80,45 @@ impl Draft<'_> {
         let at = self.change().and_then(|change| self.emergency_at(change));
         if let Some(at) = at.filter(|at| *at > self.now) {
             self.wake_at(at);
+        }
+    }
+
+    /// Whether the way back may wait for more than one pod of stable: what was given up has all of the traffic, because
+    /// stable was down, and its pods serve it. Not for ever, since it was given up for something.
+    pub(super) fn may_wait_to_go_back(&self, live: &Arrangement) -> bool {
+        let Some(until) = self.patience_with(&live.canary) else {
+            return false;
+        };
+        let has_all = live.weight() == Weight::FULL && live.stable == self.stable;
+        let serves = self.seen.answering(self.side_of_all(), &live.canary) > 0
+            && self.seen.faults(&live.canary).next().is_none();
+        has_all && serves && until > self.now
+    }
+
+    /// Looks again when one pod of stable is enough.
+    pub(super) fn await_way_back(&mut self, live: &Arrangement) {
+        let is_waiting = self.is_way_back() && self.may_wait_to_go_back(live);
+        if let Some(until) = self.patience_with(&live.canary).filter(|_| is_waiting) {
+            self.wake_at(until);
+        }
+    }
+
+    /// Until when a revision that was given up may go on serving although a pod of stable is ready.
+    fn patience_with(&self, revision: &Revision) -> Option<Timestamp> {
+        let failed = self.memory.progress.failed.as_ref();
+        let failed = failed.filter(|failed| failed.revision == *revision)?;
+        // A clock that went back must not make it longer.
+        let since = failed.at.min(self.now);
+        Some(after(since, self.spec.progress_deadline))
+    }
+
+    /// The Service by which the canary has all of the traffic.
+    fn side_of_all(&self) -> Side {
+        let routing = self.spec.routing.as_ref();
+        if routing.is_some_and(Routing::is_switch) {
+            Side::Stable
+        } else {
+            Side::Canary
         }
     }
 

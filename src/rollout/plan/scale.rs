@@ -82,7 +82,10 @@ impl Draft<'_> {
         };
         // What was superseded gives its weight back to stable first.
         let is_superseded = live.canary != change.revision && live.canary != self.stable;
-        if self.spec.stable_scale == StableScale::Full || is_superseded {
+        // Not behind its own Service, it gets everything by way of the other one.
+        let is_coming_back = live.stable != self.stable
+            && (live.canary == self.stable || live.stable != change.revision);
+        if self.spec.stable_scale == StableScale::Full || is_superseded || is_coming_back {
             return total;
         }
         let share = live.share_of(&self.stable);
@@ -147,7 +150,10 @@ impl Draft<'_> {
     /// Pods for which there is room where stable keeps all of its own: what was superseded, and drains, takes some for a
     /// while. A fix of a stable that is down waits for nothing.
     fn room_beside_stable(&self, revision: &Revision) -> i32 {
-        if self.seen.ready(&self.stable) == 0 {
+        let live = self.live.arrangement.as_ref();
+        // What has the stable Service is waited for by what drains, too.
+        let is_before_stable = live.is_some_and(|live| live.stable == *revision);
+        if self.seen.ready(&self.stable) == 0 || is_before_stable {
             return i32::MAX;
         }
         let total = self.spec.replicas;
@@ -289,6 +295,10 @@ impl Draft<'_> {
             } else {
                 i32::MAX
             };
+            if set.is_none() && !self.is_known(revision) {
+                // It cannot come back, and takes no room from those that can.
+                continue;
+            }
             let more = (goal_of(self, revision) - current)
                 .min(room)
                 .min(batch)
@@ -365,10 +375,8 @@ impl Draft<'_> {
             }
             return;
         }
-        // Only the wanted template is known; another revision's ReplicaSet that is gone stays gone.
         let is_staying = self.seen.deletion.is_none();
-        let is_known = *revision == self.spec.revision && self.spec.is_sound;
-        if is_known && count > 0 && is_staying {
+        if self.is_known(revision) && count > 0 && is_staying {
             let ordinal = self
                 .seen
                 .sets
@@ -380,6 +388,11 @@ impl Draft<'_> {
             let set = render::replica_set(self.seen, self.spec, count, ordinal);
             self.new_sets.push(Action::Create(set));
         }
+    }
+
+    /// Only the wanted template is known; another revision's ReplicaSet that is gone stays gone.
+    fn is_known(&self, revision: &Revision) -> bool {
+        *revision == self.spec.revision && self.spec.is_sound
     }
 
     fn set_replicas(&mut self, set: &Set, count: i32) {

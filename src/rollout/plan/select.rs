@@ -51,7 +51,7 @@ impl Draft<'_> {
 
     /// Narrows a Service of people's to the revision that serves: whatever else it selects serves until those pods do.
     fn claim(&mut self, side: Side, need: i32) {
-        let revision = self.stable.clone();
+        let revision = self.claimant().clone();
         let answering = self.seen.answering(side, &revision);
         if answering < need {
             return self.wait_for_pods(format!(
@@ -59,6 +59,12 @@ impl Draft<'_> {
             ));
         }
         self.write_selector(side, &revision);
+    }
+
+    /// The revision that serves: stable, or what takes its place while nothing of it does.
+    fn claimant(&self) -> &Revision {
+        let change = self.change().filter(|change| self.is_emergency(change));
+        change.map_or(&self.stable, |change| &change.revision)
     }
 
     pub(super) fn select(&mut self, side: Side, revision: &Revision) {

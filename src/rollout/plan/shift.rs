@@ -44,6 +44,7 @@ impl Draft<'_> {
                     self.wait_for_data_plane();
                 }
                 self.wait_for_share(&goal);
+                self.bring_preview_along(routing, &live);
             }
             Move::Select(side, revision) => self.select(side, &revision),
             Move::Shift(division) if !division.reaches_canary() && self.is_way_back() => {
@@ -70,6 +71,15 @@ impl Draft<'_> {
                 live.stable
             };
             self.shift_back(&live);
+        }
+    }
+
+    /// Where a Service is switched, the other one selects the same, for whoever looks there: steps do.
+    fn bring_preview_along(&mut self, routing: &Routing, live: &Arrangement) {
+        let [_, preview] = &self.live.selected;
+        let is_other = preview.as_ref().is_some_and(|it| *it != live.canary);
+        if routing.is_switch() && live.weight() == Weight::FULL && is_other {
+            self.select(Side::Canary, &live.canary);
         }
     }
 
@@ -143,7 +153,12 @@ impl Draft<'_> {
         let is_superseded = live.canary != change.revision && live.canary != self.stable;
         // Whatever the Services select then, nothing of it can serve as stable would.
         let is_strange = is_superseded || live.stable != self.stable;
-        let is_in_need = is_strange && !self.is_ahead_of_steps(live) && self.is_emergency(change);
+        // It has everything already, and would give it to nobody to get it by the other Service.
+        let has_all = live.share_of(&change.revision) == Weight::FULL
+            && live.stable == change.revision
+            && self.seen.ready(&self.stable) == 0;
+        let is_in_need =
+            is_strange && !self.is_ahead_of_steps(live) && (has_all || self.is_emergency(change));
         if self.may_promote(live) || is_in_need {
             return Arrangement::all_to(&change.revision);
         }

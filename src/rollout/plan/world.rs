@@ -1,10 +1,12 @@
 //! A simulated cluster with a data plane that lags, pods that fail, caches that are old and an operator that
 //! is killed after any write. Whatever happens, no request is lost and every change comes to its end.
 
+mod any;
 mod asked;
 mod chaos;
 mod cluster;
 mod held;
+mod judge;
 mod lent;
 mod mutant;
 mod random;
@@ -27,7 +29,7 @@ use super::super::observed::{ForeignService, Hook, Observed, Pod, Service, Set, 
 use super::super::spec::{Routing, Spec};
 use super::super::status;
 use super::super::testing::{self, later, routed_steps, spec, untouched};
-use super::{Rules, plan_with};
+use super::{Memory, Rules, plan_with};
 use crate::analysis::api::SampleResult;
 use crate::check;
 use crate::decision::act::Act;
@@ -36,6 +38,7 @@ use crate::model::action::{Action, Eviction, Outcome, Reply};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::model::plan::Plan;
 use crate::model::reason;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
@@ -160,6 +163,10 @@ struct World {
     /// Last second in which the data plane sent something to a pod.
     served_at: BTreeMap<String, i64>,
     lost: Vec<String>,
+    /// Writes that make things worse than they are.
+    wrong: Vec<String>,
+    /// Every plan is made twice.
+    is_doubted: bool,
     peak: BTreeMap<Revision, u8>,
     /// Revisions that traffic was taken from.
     left: BTreeSet<Revision>,
@@ -228,6 +235,8 @@ impl World {
             opens_at: None,
             served_at: BTreeMap::new(),
             lost: Vec::new(),
+            wrong: Vec::new(),
+            is_doubted: false,
             peak: BTreeMap::new(),
             left: BTreeSet::new(),
             most: 0,
@@ -293,6 +302,9 @@ impl World {
         seen.decisions = std::mem::take(&mut self.decisions);
         let now = later(self.now - self.behind);
         let plan = plan_with(self.habits.rules, &seen, now);
+        if self.is_doubted {
+            self.assert_repeatable(&seen, &plan, now);
+        }
         assert!(plan.wake.is_none_or(|wake| wake > now), "{plan:?}");
         assert!(reason::is_known("Rollout", plan.why.reason), "{plan:?}");
         let intended = status::status(&seen, &plan, &Outcome::default(), now);
@@ -390,9 +402,12 @@ impl World {
         let sets = self.objects.sets.iter().filter(|set| set.replicas > 0);
         sets.into_iter()
             .all(|set| Some(&set.revision) == stable.as_ref())
-            && self.weight == 0
-            && self.on_top == Division::NONE
-            && (self.is_switch() || self.objects.route.is_some_and(|(weight, _)| weight == 0))
+            && (!self.is_routed() || self.is_all_at_stable())
+    }
+
+    fn is_all_at_stable(&self) -> bool {
+        let is_written = self.objects.route.is_some_and(|(weight, _)| weight == 0);
+        self.weight == 0 && self.on_top == Division::NONE && (self.is_switch() || is_written)
     }
 
     /// Stable has everything, whatever is on its way.
@@ -406,6 +421,11 @@ impl World {
 
     fn assert_sound(&self, seed: u64) {
         assert!(self.lost.is_empty(), "seed {seed}: {:?}", self.lost.first());
+        assert!(
+            self.wrong.is_empty(),
+            "seed {seed}: {:?}",
+            self.wrong.first()
+        );
     }
 }
 

@@ -305,6 +305,43 @@ fn undo_goes_back_to_the_revision_before_though_the_spec_asks_for_another() {
 }
 
 #[test]
+fn what_was_undone_serves_on_without_a_blemish_once_there_is_nothing_to_go_back_to() {
+    let extra = ten_then_half();
+    let acts = [decided("Undo", &json!({}))];
+    let going = after(promoted_twice(&extra), &acts);
+    let mut seen = next(promoted_twice(&extra), &going, &acts);
+    seen.sets.remove(0);
+    let stays = plan(&seen, later(60));
+    let progress = &stays.progress.progress;
+    assert_eq!((&progress.failed, &progress.change), (&None, &None));
+    assert_eq!(phase(&stays), Phase::Healthy);
+}
+
+#[test]
+fn what_was_gone_back_to_and_is_given_up_is_not_tried_again() {
+    let extra = ten_then_half();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let named = decided("Undo", &json!({"revision": v1.as_str()}));
+    let both = [named.clone(), decided("Abort", &json!({}))];
+    // v2 is stable, or only on its way, beside v3.
+    for stable in [&v2, &revision("3", &extra)] {
+        let mut before = promoted_twice(&extra).with_set(stable, 4);
+        let progress = before.status.progress.as_mut().unwrap();
+        progress.stable = Some(stable.clone());
+        let going = after(before.clone(), std::slice::from_ref(&named));
+        assert_eq!(result(&going), format!("going back to {v1}"));
+        let seen = next(before.clone(), &going, &both);
+        let ended = plan(&seen, later(3));
+        assert_eq!(result(&ended), format!("{v1} is given up"));
+        let stays = plan(&next(before, &ended, &both), later(4));
+        let progress = &stays.progress.progress;
+        assert_eq!(progress.change, None);
+        let failed = progress.failed.as_ref().map(|failed| &failed.revision);
+        assert_eq!(failed, (*stable != v2).then_some(&v2));
+    }
+}
+
+#[test]
 fn undo_to_a_revision_that_is_not_there_says_which_are() {
     let extra = ten_then_half();
     let plan = after(

@@ -1,5 +1,6 @@
 //! Stories of a stable revision of which nothing serves.
 
+use super::decision::decided;
 use super::*;
 use crate::rollout::testing::switched;
 
@@ -136,4 +137,125 @@ fn without_a_router_pods_of_the_fix_take_the_place_of_those_that_crash_but_for_o
     let whole = plan(&seen(1, 4), later(30));
     assert_eq!((scaled(&whole, &v1), scaled(&whole, &v2)), (None, None));
     assert_eq!(present(&whole), (Some(v1), Some(1)));
+}
+
+#[test]
+fn what_has_everything_by_the_stable_service_is_not_given_to_a_stable_that_is_gone() {
+    let v3 = revision("3", &ten_then_half()).to_string();
+    let at_once = plan(&beside("3", "2", 0), later(1));
+    assert_eq!(selected(&at_once, "api-canary"), Some(v3));
+}
+
+#[test]
+fn what_gets_no_more_pods_gives_way_with_those_that_it_has() {
+    let extra = ten_then_half();
+    let revision = |version: &str| revision(version, &extra);
+    let seen = untouched(spec("4", &extra))
+        .with_set(&revision("2"), 3)
+        .with_set(&revision("3"), 1)
+        .with_set(&revision("4"), 4)
+        .with_traffic(&revision("2"), &revision("3"), 25)
+        .remembering(at_step(&revision("1"), &revision("4"), 0, NOW));
+    let plan = plan(&down_since(seen, NOW), later(30));
+    assert_eq!(shifted_to(&plan), Some(0), "v2 never has 4");
+}
+
+#[test]
+fn what_has_the_stable_service_gets_its_pods_beside_what_was_superseded() {
+    let extra = ten_then_half();
+    let revision = |version: &str| revision(version, &extra);
+    let (v1, v3) = (revision("1"), revision("3"));
+    let seen = untouched(spec("3", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW)
+        .with_set(&revision("2"), 1)
+        .with_set(&v3, 3)
+        .with_traffic(&v3, &revision("2"), 18);
+    let plan = plan(&seen.remembering(at_step(&v1, &v3, 0, NOW)), NOW);
+    assert_eq!(scaled(&plan, &v3), Some(4));
+}
+
+#[test]
+fn the_preview_follows_a_service_that_was_switched() {
+    let mut extra = switched();
+    extra["strategy"] = json!({"type": "BlueGreen"});
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let mut seen = down_since(under_way(&extra, 0, 4, 100), NOW).crashing(&v1);
+    seen.service_mut(Side::Canary).revision = Some(v1);
+    let plan = plan(&seen, later(31));
+    assert_eq!(selected(&plan, "api-canary"), Some(v2.to_string()));
+}
+
+#[test]
+fn without_a_router_a_stable_that_is_gone_takes_no_room() {
+    let steps = json!([{"setWeight": {"weight": 25}}, {"pause": {}}]);
+    let extra = json!({"strategy": {"steps": steps}});
+    let revision = |version: &str| revision(version, &extra);
+    let (v2, v3) = (revision("2"), revision("3"));
+    let seen = untouched(spec("3", &extra))
+        .with_set(&v2, 2)
+        .with_set(&v3, 2)
+        .remembering(at_step(&revision("1"), &v3, 0, NOW));
+    let plan = plan(&down_since(seen, NOW), later(30));
+    assert_eq!(scaled(&plan, &v3), Some(3));
+}
+
+/// With only so many pods of a revision that are ready.
+fn with_ready(mut seen: Observed, revision: &Revision, count: usize) -> Observed {
+    let pods = seen.pods.iter_mut();
+    for pod in pods.filter(|pod| pod.revision == *revision).skip(count) {
+        pod.is_ready = false;
+        for service in seen.services.iter_mut().flatten() {
+            service.ready.remove(&pod.uid);
+        }
+    }
+    let mut sets = seen.sets.iter_mut();
+    let set = sets.find(|set| set.revision == *revision).unwrap();
+    set.available = i32::try_from(count).unwrap();
+    seen
+}
+
+#[test]
+fn half_of_the_pods_of_a_fix_are_enough_where_nothing_else_serves() {
+    let extra = ten_then_half();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let with = |count| {
+        let seen = under_way(&extra, 1, 4, 10).crashing(&v1);
+        let seen = with_ready(seen, &v2, count);
+        plan(&down_since(seen, NOW), later(30))
+    };
+    assert_eq!(shifted_to(&with(2)), Some(100));
+    assert_eq!(shifted_to(&with(1)), None, "it would be overrun");
+}
+
+#[test]
+fn what_serves_in_the_place_of_stable_is_left_for_half_of_its_pods_and_in_time_for_one() {
+    let routed = ten_then_half();
+    let mut by_service = switched();
+    by_service["strategy"] =
+        json!({"type": "BlueGreen", "blueGreen": {"promote": {"mode": "Manual"}}});
+    for extra in [routed, by_service] {
+        let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+        let with = |count| {
+            let mut seen = with_ready(under_way(&extra, 1, 4, 100), &v1, count);
+            seen.decisions = vec![decided("Abort", &json!({}))];
+            seen
+        };
+        let is_back = |plan: &Plan<Memory>| {
+            shifted_to(plan) == Some(0) || selected(plan, "api-stable") == Some(v1.to_string())
+        };
+        assert!(is_back(&plan(&with(2), later(2))));
+        let waiting = plan(&with(1), later(2));
+        assert!(!is_back(&waiting), "one pod would be overrun");
+        assert_eq!(waiting.wake, Some(later(602)));
+        let words = format!("1 of 2 pods of {v1}");
+        assert!(
+            waiting.why.message.contains(&words),
+            "{}",
+            waiting.why.message
+        );
+        assert!(is_back(&plan(&with(1).crashing(&v2), later(2))));
+        let status = status::status(&with(1), &waiting, &Outcome::default(), later(2));
+        assert!(is_back(&plan(&with(1).remembering(status), later(602))));
+    }
 }

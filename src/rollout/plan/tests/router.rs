@@ -741,6 +741,20 @@ fn of_a_service_of_peoples_nothing_else_is_written() {
 }
 
 #[test]
+fn a_service_of_peoples_is_narrowed_to_what_takes_the_place_of_a_stable_that_is_down() {
+    let extra = of_peoples();
+    let (v1, v2) = (revision_of(&extra), revision("2", &extra));
+    let mut seen = under_way(&extra, 0, 4, 10).crashing(&v1);
+    theirs(&mut seen, None);
+    seen.status.progress.as_mut().unwrap().down_since = Some(NOW);
+    assert_eq!(narrowed(&plan(&seen, later(29))), None);
+    assert_eq!(
+        narrowed(&plan(&seen, later(30))),
+        Some(narrowing(Some(&v2)))
+    );
+}
+
+#[test]
 fn a_service_that_somebody_widens_in_the_middle_needs_one_pod_to_be_narrowed_again() {
     let extra = of_peoples();
     let v1 = revision_of(&extra);

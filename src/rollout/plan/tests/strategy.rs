@@ -48,6 +48,35 @@ fn a_preview_of_blue_green_is_as_large_as_it_says_and_full_before_it_takes_over(
 }
 
 #[test]
+fn stable_that_goes_with_the_weight_keeps_its_pods_while_it_comes_back_to_its_service() {
+    let mut extra = with_strategy(&json!({"steps": []}));
+    extra["strategy"]["stableScale"] = "WithWeight".into();
+    let revision = |version: &str| revision(version, &extra);
+    let (v1, v2) = (revision("1"), revision("2"));
+    // The stable Service selects what is gone.
+    let seen = untouched(spec("2", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW)
+        .with_set(&v2, 1)
+        .with_traffic(&revision("0"), &v1, 0);
+    let plan = plan(&seen.remembering(at_step(&v1, &v2, 0, NOW)), NOW);
+    assert_eq!((shifted_to(&plan), scaled(&plan, &v1)), (Some(100), None));
+}
+
+#[test]
+fn no_pods_are_waited_for_where_none_are_to_serve() {
+    let mut extra = blue_green(&json!({"previewReplicas": 1}));
+    extra["replicas"] = 0.into();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let seen = untouched(spec("2", &extra))
+        .with_set(&v1, 0)
+        .promoted(&v1, NOW)
+        .with_traffic(&v1, &v2, 0);
+    let plan = plan(&seen.remembering(at_step(&v1, &v2, 0, NOW)), NOW);
+    assert_eq!(plan.progress.progress.change.unwrap().step, 2);
+}
+
+#[test]
 fn blue_green_waits_for_a_person_where_it_is_told_to() {
     let extra = blue_green(&json!({"promote": {"mode": "Manual"}}));
     let plan = plan(&under_way(&extra, 0, 4, 0), later(9999));

@@ -56,7 +56,7 @@ impl World {
         pod.ends_at.is_none() && pod.ready_at.is_some_and(|at| at <= self.now)
     }
 
-    fn ready_uids(&self, revision: &Revision) -> BTreeSet<String> {
+    pub(super) fn ready_uids(&self, revision: &Revision) -> BTreeSet<String> {
         let pods = self
             .pods
             .iter()
@@ -130,6 +130,11 @@ impl World {
         routing.is_some_and(Routing::is_switch)
     }
 
+    /// Whether requests come by Services of the Rollout.
+    pub(super) fn is_routed(&self) -> bool {
+        self.specs[self.wanted].routing.is_some()
+    }
+
     /// What a wide Service selects: every pod of the Rollout, and those of others that never change.
     fn everybody(&self) -> BTreeSet<String> {
         let others = (0..REPLICAS).map(|index| format!("before-{index}"));
@@ -167,7 +172,7 @@ impl World {
             self.opens_at = Some(OPENING.max(self.now + LAG));
         }
         let is_open = self.objects.route.is_some() || self.is_switch();
-        if !is_open || self.opens_at.is_none_or(|at| self.now < at) {
+        if !self.is_routed() || !is_open || self.opens_at.is_none_or(|at| self.now < at) {
             return;
         }
         self.watch_health();

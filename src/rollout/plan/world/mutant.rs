@@ -4,8 +4,9 @@
 use std::any::Any;
 
 use super::super::Rules;
+use super::any::anything;
 use super::stories::STORIES;
-use super::story::restarted;
+use super::story::{Story, restarted};
 use super::{GOOD, Habits, REPLICAS};
 
 /// Worlds of each story in which a mutant is looked for.
@@ -14,15 +15,17 @@ const SEEDS: u64 = 40;
 /// Whether some world shows that these habits are wrong: something is lost, or does not come to the end that its story
 /// tells of. A planner that cannot go on at all shows nothing.
 fn is_killed(habits: Habits) -> bool {
-    STORIES.iter().any(|(_, story)| {
-        (0..SEEDS).any(|seed| {
-            let run = std::panic::catch_unwind(|| story(seed, habits));
-            match run {
-                Ok(world) => !world.lost.is_empty(),
-                Err(panic) => is_of_a_story(panic.as_ref(), seed),
-            }
-        })
-    })
+    let mut stories = STORIES.iter();
+    stories.any(|(_, story)| (0..SEEDS).any(|seed| is_shown_by(*story, seed, habits)))
+}
+
+/// Whether this world shows it.
+fn is_shown_by(story: Story, seed: u64, habits: Habits) -> bool {
+    let run = std::panic::catch_unwind(|| story(seed, habits));
+    match run {
+        Ok(world) => !(world.lost.is_empty() && world.wrong.is_empty()),
+        Err(panic) => is_of_a_story(panic.as_ref(), seed),
+    }
 }
 
 /// Whether it is a story that found its end wrong: those say which world it is.
@@ -97,4 +100,23 @@ fn rule_11_a_restart_must_leave_enough() {
         !world.lost.is_empty()
     };
     assert!(is_lossy(1) && is_lossy(REPLICAS), "the mutant survives");
+}
+
+/// What is judged of each write is enough to tell these.
+#[test]
+fn worlds_that_begin_anywhere_kill_mutants_by_themselves() {
+    let takes_out: &[(&str, fn(&mut Rules))] = &[
+        ("1", |rules| rules.ready_before_weight = false),
+        ("3", |rules| rules.referenced_is_never_scaled_away = false),
+        ("5", |rules| rules.selector_swaps_idle = false),
+        ("8", |rules| rules.counts_are_bounded = false),
+        ("12", |rules| rules.shares_need_their_pods = false),
+    ];
+    for (name, take_out) in takes_out {
+        let mut rules = Rules::ALL;
+        take_out(&mut rules);
+        let habits = Habits { rules, ..GOOD };
+        let is_killed = (0..10 * SEEDS).any(|seed| is_shown_by(anything, seed, habits));
+        assert!(is_killed, "the mutant of rule {name} survives");
+    }
 }

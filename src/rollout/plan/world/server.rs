@@ -52,11 +52,7 @@ impl World {
                 true
             }
             Action::Delete { target, .. } => {
-                let name = target.key.name.clone();
-                self.jobs.remove(&name);
-                self.objects
-                    .sets
-                    .retain(|set| format!("api-{}", set.revision) != name);
+                self.delete(target);
                 true
             }
             Action::Evict { target } => {
@@ -64,6 +60,22 @@ impl World {
                 outcome.evictions.insert(target.key.name.clone(), answer);
                 true
             }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn delete(&mut self, target: &Target) {
+        let name = &target.key.name;
+        match target.kind {
+            ObjectKind::Job => drop(self.jobs.remove(name)),
+            ObjectKind::ReplicaSet => {
+                let is_other = |set: &SimSet| format!("api-{}", set.revision) != *name;
+                self.objects.sets.retain(is_other);
+            }
+            ObjectKind::Service => {
+                self.objects.services[usize::from(name.ends_with("canary"))] = None;
+            }
+            ObjectKind::HttpRoute => self.objects.route = None,
             other => panic!("{other:?}"),
         }
     }
@@ -114,9 +126,7 @@ impl World {
                     return false;
                 }
                 set.version = version;
-                if let Some(count) = change.pointer("/spec/replicas").and_then(Value::as_i64) {
-                    set.replicas = i32::try_from(count).unwrap();
-                }
+                let (revision, before) = (set.revision.clone(), set.replicas);
                 let annotations = &change["metadata"]["annotations"];
                 if let Some(at) = annotations["slipway.dev/promoted-at"].as_str() {
                     set.promoted_at = Some(at.parse().unwrap());
@@ -124,14 +134,21 @@ impl World {
                 if let Some(reason) = annotations.get("slipway.dev/failed") {
                     set.failed = reason.as_str().map(str::to_owned);
                 }
+                if let Some(count) = change.pointer("/spec/replicas").and_then(Value::as_i64) {
+                    let after = i32::try_from(count).unwrap();
+                    self.judge_count(&revision, before, after);
+                    let mut sets = self.objects.sets.iter_mut();
+                    sets.find(|set| set.revision == revision).unwrap().replicas = after;
+                }
             }
             ObjectKind::Service => {
                 let side = usize::from(target.key.name.ends_with("canary"));
-                let service = self.objects.services[side].as_mut().unwrap();
-                if lost(service.1) {
+                if lost(self.objects.services[side].as_ref().unwrap().1) {
                     return false;
                 }
-                *service = (selected(change), version);
+                let to = selected(change);
+                self.judge_selector(side, &to);
+                self.objects.services[side] = Some((to, version));
             }
             ObjectKind::HttpRoute => {
                 let (before, current) = self.objects.route.unwrap();
@@ -140,6 +157,7 @@ impl World {
                 }
                 let division = division_in(change).unwrap();
                 let weight = division.weight.percent();
+                self.judge_division(&self.written(before), &division);
                 self.objects.route = Some((weight, version));
                 self.objects.on_top = on_top(division);
                 self.watch_weight(before, weight);
@@ -151,12 +169,22 @@ impl World {
                 }
                 let weight = &change["spec"]["weighted"]["services"][1]["weight"];
                 let weight = u8::try_from(weight.as_u64().unwrap()).unwrap();
+                let division = Division::of(Weight::new(i64::from(weight)).unwrap());
+                self.judge_division(&self.written(before), &division);
                 self.objects.route = Some((weight, version));
                 self.watch_weight(before, weight);
             }
             other => panic!("{other:?}"),
         }
         true
+    }
+
+    /// How the route divides with this weight.
+    fn written(&self, weight: u8) -> Division {
+        Division {
+            weight: Weight::new(i64::from(weight)).unwrap(),
+            ..self.objects.on_top.clone()
+        }
     }
 
     /// The canary's weight goes up, or it goes down for good.

@@ -60,7 +60,7 @@ impl World {
     }
 }
 
-fn one_of<T: Copy>(random: &mut Random, of: &[T]) -> T {
+pub(super) fn one_of<T: Copy>(random: &mut Random, of: &[T]) -> T {
     of[usize::try_from(random.below(of.len() as u64)).unwrap()]
 }
 

@@ -39,7 +39,12 @@ impl World {
                 ready: self.endpoints[index].clone(),
             });
         }
-        if let Some((weight, version)) = objects.route {
+        if let Some((_, version)) = objects.route
+            && !self.is_routed()
+        {
+            let route = target(ObjectKind::HttpRoute, "api", version);
+            seen.leftovers.push(route);
+        } else if let Some((weight, version)) = objects.route {
             let division = Division {
                 weight: Weight::new(i64::from(weight)).unwrap(),
                 ..objects.on_top.clone()
