@@ -1,11 +1,11 @@
-//! Reads the caches and makes an `Observed` of what it finds. Only what has rules of SLOs, and what guards migrations, may have
-//! to be asked for.
+//! Reads the caches and makes an `Observed` of what it finds. Rules of SLOs, guards of migrations, Secrets of mirrors and namespaces
+//! of previews may have to be asked for.
 
-pub mod dossier;
+mod dossier;
 pub mod migration;
-pub mod mirror;
-pub mod preview;
-pub mod provider;
+mod mirror;
+mod preview;
+mod provider;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,8 +38,32 @@ use crate::promotion::api::{Promotion, PromotionPhase};
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
 
-/// Reads everything a plan may need.
-pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
+/// Reads everything a plan may need. A mirror is planned from elsewhere, so that nothing is asked for it.
+pub async fn observe(
+    environment: &Arc<Environment>,
+    cluster: &Cluster,
+) -> Result<Observed, ReconcileError> {
+    let mut seen = cached(environment, &cluster.caches);
+    if seen.is_mirror {
+        return Ok(seen);
+    }
+    mirror::mirror(&mut seen, cluster).await?;
+    seen.delivered = cluster.deliveries.of(&seen.key);
+    seen.frozen = cluster.frozen();
+    seen.runner.clone_from(&cluster.images().runner);
+    seen.cluster_name = cluster.name().map(str::to_owned);
+    slos(&mut seen, cluster).await?;
+    provider::providers(&mut seen, cluster).await?;
+    provider::write_back(&mut seen, cluster).await?;
+    migration::guards(&mut seen, cluster).await?;
+    if let Some(previews) = seen.spec.previews.as_ref().filter(|_| !seen.is_deleted) {
+        seen.previews = Some(preview::previews(&seen.key, previews, cluster).await);
+    }
+    Ok(seen)
+}
+
+/// The part of it that is in the caches.
+pub fn cached(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     let key = Key::of(environment.as_ref());
     let uid = environment.uid().unwrap_or_default();
     let all = caches.promotions.children_of(ObjectKind::Environment, &key);
@@ -110,7 +134,7 @@ fn records(all: &[Arc<Promotion>], uid: &str) -> Vec<Record> {
 }
 
 /// Adds what others answered: of its SLOs, of signatures, of checks; and what has the rules of its SLOs.
-pub async fn slos(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
+async fn slos(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
     let known = seen.status.rules.as_ref().map(|rules| rules.kind);
     seen.answers = cluster.asked.kept(ObjectKind::Environment, &seen.key);
     if seen.spec.slos.is_empty() && known.is_none() {
