@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::login::{Challenge, Login};
 use super::repository::Repository;
 use crate::error::chain;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 
 /// Largest answer that is read where nothing else is said: tokens and errors.
 pub(super) const MAX_TOKEN: usize = 1 << 20;
