@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::before;
 use crate::model::invalid::Invalid;
 use crate::pipeline::api::{PipelineSpec, Stage};
-use crate::pipeline::supply::before;
 
 /// Images and packages of one Release.
 const MAX_MADE: usize = 32;
