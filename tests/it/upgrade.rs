@@ -15,10 +15,10 @@ use slipway::rollout::api::{Phase, RolloutStatus};
 use testbed::ControlPlane;
 use testbed::scripted::{Rules, ScriptedGateway, ScriptedNodes};
 
-use crate::cluster::{self, Space, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{self, SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::environment::Shop;
 use crate::operator::Operator;
-use crate::rollout::{SOON, Subject, manifest, routed, stable};
+use crate::rollout::{Subject, manifest, routed, stable};
 
 /// What an earlier version did not have: these fields, which the API server then drops from what is written.
 const NEWER: &[(&str, &[&str])] = &[
