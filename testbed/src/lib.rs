@@ -36,6 +36,7 @@ pub mod sigstore;
 mod site;
 pub mod vault;
 pub mod wait;
+mod web;
 
 pub mod cli;
 
