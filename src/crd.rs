@@ -6,6 +6,7 @@
 //! takes an untouched object for a finished one.
 //! No I/O, apart from writing to a given writer.
 
+pub mod field;
 pub mod validation;
 
 use std::io::{self, Write};
