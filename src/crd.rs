@@ -16,9 +16,6 @@ use serde_json::{Map, Value, json};
 
 use crate::kinds::{KINDS, KindInfo};
 
-/// Largest CRD that client-side `kubectl apply` still takes, with room to spare.
-pub const SIZE_LIMIT: usize = 200 * 1024;
-
 /// Longest description inside types that Kubernetes defines; their own docs say more.
 const FOREIGN_DESCRIPTION_LIMIT: usize = 400;
 
