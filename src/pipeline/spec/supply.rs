@@ -95,17 +95,7 @@ fn nameless(path: &dyn Fn(&str) -> String) -> Invalid {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
-    use crate::model::invalid::sentence;
-    use crate::pipeline::spec;
-
-    fn said(stages: &Value) -> String {
-        let spec: PipelineSpec = serde_json::from_value(json!({
-            "source": {"git": {"url": "https://git.example/a.git"}}, "stages": stages,
-        }))
-        .unwrap();
-        sentence(&spec::problems(&spec))
-    }
+    use crate::pipeline::testing::said;
 
     fn build(name: &str) -> Value {
         json!({"name": name, "type": "Build", "build": {"image": format!("r.example/{name}")}})
