@@ -20,6 +20,7 @@ pub mod git;
 pub mod gitea;
 pub mod image;
 mod kubeconfig;
+mod kubectl;
 pub mod load;
 pub mod mail;
 mod node;
