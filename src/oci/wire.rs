@@ -14,7 +14,7 @@ use super::repository::Repository;
 use crate::error::chain;
 use crate::model::text::truncate;
 
-/// Largest answer that is read where nothing else is said: tokens and errors.
+/// Largest answer that is read where nothing else is said, tokens and errors, in bytes.
 pub(super) const MAX_TOKEN: usize = 1 << 20;
 /// Longest part of an error that is a registry's own words, in bytes.
 const MAX_WORDS: usize = 300;

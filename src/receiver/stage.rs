@@ -46,7 +46,7 @@ use crate::runner::task::AUDIENCE;
 
 /// Whom the tokens of people are for.
 pub const READER_AUDIENCE: &str = "slipway.dev/logs";
-/// Largest part of a log that is taken, and that is handed out.
+/// Largest part of a log that is taken, and that is handed out, in bytes.
 pub const MAX_PART: usize = 1 << 20;
 /// Calls that are worked on at the same time.
 const AT_ONCE: usize = 64;
