@@ -93,7 +93,7 @@ impl What {
 pub struct Part<'a> {
     /// Of what.
     pub what: What,
-    /// How long the log is without it.
+    /// How long the log is without it, in bytes.
     pub offset: u64,
     /// What is added.
     pub bytes: &'a [u8],

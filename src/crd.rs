@@ -6,6 +6,7 @@
 //! takes an untouched object for a finished one.
 //! No I/O, apart from writing to a given writer.
 
+pub mod field;
 pub mod validation;
 
 use std::io::{self, Write};
@@ -14,9 +15,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::{Map, Value, json};
 
 use crate::kinds::{KINDS, KindInfo};
-
-/// Largest CRD that client-side `kubectl apply` still takes, with room to spare.
-pub const SIZE_LIMIT: usize = 200 * 1024;
 
 /// Longest description inside types that Kubernetes defines; their own docs say more.
 const FOREIGN_DESCRIPTION_LIMIT: usize = 400;

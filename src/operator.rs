@@ -1,5 +1,6 @@
 //! The operator process, from start to end: connect, check, watch, elect, work, hand over.
 
+mod definition;
 pub mod ready;
 pub mod retire;
 
@@ -249,6 +250,9 @@ impl Process {
         });
         self.tasks
             .spawn(self.health.clone().beat(self.stop.clone()));
+        let watch = definition::watch(self.cluster.client().clone(), self.health.clone());
+        let stop = self.stop.clone();
+        self.tasks.spawn(stop.run_until_cancelled_owned(watch));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Health, readiness and metrics over HTTP.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
@@ -22,6 +22,8 @@ const STUCK: i64 = 30;
 #[derive(Clone)]
 pub struct Health {
     ready: Arc<AtomicBool>,
+    /// What is wrong though it can serve.
+    notice: Arc<Mutex<Option<String>>>,
     beat: Arc<AtomicI64>,
     clock: Clock,
     metrics: Metrics,
@@ -34,6 +36,7 @@ impl Health {
         let beat = Arc::new(AtomicI64::new(clock.now().as_second()));
         Self {
             ready: Arc::new(AtomicBool::new(false)),
+            notice: Arc::default(),
             beat,
             clock,
             metrics,
@@ -44,6 +47,11 @@ impl Health {
     /// The caches are complete: leader and standbys alike can serve.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Has `/readyz` say this beside its yes, or nothing any more.
+    pub fn set_notice(&self, notice: Option<String>) {
+        *self.notice.lock().unwrap_or_else(PoisonError::into_inner) = notice;
     }
 
     /// Beats until `stop`, from the runtime that does the work.
@@ -86,7 +94,10 @@ async fn livez(State(health): State<Health>) -> Response {
 
 async fn readyz(State(health): State<Health>) -> Response {
     if health.ready.load(Ordering::Relaxed) {
-        return "ok\n".into_response();
+        let notice = health.notice.lock();
+        let notice = notice.unwrap_or_else(PoisonError::into_inner);
+        let but = notice.iter().map(|notice| format!("{notice}\n"));
+        return format!("ok\n{}", but.collect::<String>()).into_response();
     }
     (
         StatusCode::SERVICE_UNAVAILABLE,

@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 use crate::clock::Clock;
 use crate::cluster::{client, page};
 use crate::error::chain;
-use crate::model::condition::truncate;
 use crate::model::span::rough;
+use crate::model::text::truncate;
 use crate::telemetry::metrics::Metrics;
 pub use place::{Place, context, span};
 

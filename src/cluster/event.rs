@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::error::chain;
-use crate::model::condition::truncate;
 use crate::model::plan::{Severity, Why};
 use crate::model::reason;
+use crate::model::text::truncate;
 
 /// Longest note that the API server takes.
 const MAX_NOTE: usize = 1024;

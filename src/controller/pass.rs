@@ -15,11 +15,12 @@ use super::pace::Difference;
 use super::{Kind, Next, RESYNC, ReconcileError, Worker};
 use crate::cluster::write::WriteError;
 use crate::model::action::{Action, Outcome, Reply, Request};
-use crate::model::condition::{ACTION_FAILED, MAX_MESSAGE, truncate};
+use crate::model::condition::{ACTION_FAILED, MAX_MESSAGE};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::plan::{Plan, Why};
+use crate::model::text::truncate;
 
 /// What comes after a pass.
 pub(super) enum Pass {

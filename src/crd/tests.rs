@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+/// Largest definition that client-side `kubectl apply` still takes, in bytes, with room to spare.
+const SIZE_LIMIT: usize = 200 * 1024;
+
 fn definitions() -> Vec<(&'static KindInfo, Value)> {
     let polished = |info| serde_json::to_value(polish(info).unwrap()).unwrap();
     KINDS.iter().map(|info| (info, polished(info))).collect()

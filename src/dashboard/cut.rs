@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::topic::Topic;
-use crate::model::condition::truncate;
 use crate::model::object::ObjectKind;
+use crate::model::text::truncate;
 
 /// Longest text in a list, in bytes.
 const MAX_TEXT: usize = 300;

@@ -16,8 +16,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 
 use super::api::{AlertStatus, Incidents};
-use crate::model::condition::truncate;
 use crate::model::span::whole_second;
+use crate::model::text::truncate;
 use crate::notification::alertmanager::OWN;
 
 /// Alerts that are kept.

@@ -25,8 +25,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::api::{MigrationVariable, Migrations, OnMigrationFailure};
 use super::observed::Check;
 use crate::check::{GRACE, Outcome};
-use crate::model::condition::truncate;
 use crate::model::span::after;
+use crate::model::text::truncate;
 use crate::pipeline::secret::Named;
 use crate::promotion::api::{
     BackupStatus, MigrationPhase, MigrationState, MigrationStatus, PhaseStatus, StepState,

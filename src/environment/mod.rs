@@ -85,23 +85,7 @@ impl Kind for EnvironmentKind {
         object: &Arc<api::Environment>,
         cluster: &Cluster,
     ) -> Result<Self::Observed, ReconcileError> {
-        let mut seen = observe::observe(object, &cluster.caches);
-        if seen.is_mirror {
-            return Ok(seen);
-        }
-        observe::mirror::mirror(&mut seen, cluster).await?;
-        seen.delivered = cluster.deliveries.of(&seen.key);
-        seen.frozen = cluster.frozen();
-        seen.runner.clone_from(&cluster.images().runner);
-        seen.cluster_name = cluster.name().map(str::to_owned);
-        observe::slos(&mut seen, cluster).await?;
-        observe::provider::providers(&mut seen, cluster).await?;
-        observe::provider::write_back(&mut seen, cluster).await?;
-        observe::migration::guards(&mut seen, cluster).await?;
-        if let Some(previews) = seen.spec.previews.as_ref().filter(|_| !seen.is_deleted) {
-            seen.previews = Some(observe::preview::previews(&seen.key, previews, cluster).await);
-        }
-        Ok(seen)
+        observe::observe(object, cluster).await
     }
 
     fn plan(seen: &Self::Observed, now: Timestamp) -> Plan<Self::Progress> {

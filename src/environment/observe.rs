@@ -1,11 +1,12 @@
-//! Reads the caches and makes an `Observed` of what it finds. Only what has rules of SLOs, and what guards migrations, may have
-//! to be asked for.
+//! Reads the caches and makes an `Observed` of what it finds. Rules of SLOs, guards of migrations, Secrets of mirrors and namespaces
+//! of previews may have to be asked for.
 
-pub mod dossier;
+mod dossier;
 pub mod migration;
-pub mod mirror;
-pub mod preview;
-pub mod provider;
+mod mirror;
+mod preview;
+mod provider;
+mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,22 +16,19 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, ResourceExt};
 
-use super::api::{ConditionKind, Environment, EnvironmentSpec, RulesKind};
+use super::api::{ConditionKind, Environment, EnvironmentSpec};
 use super::followed::bound;
-use super::observed::{
-    Act, Check, Clock, Good, LiveRules, Lock, Observed, Page, Record, Rules, Sets, Source,
-};
+use super::observed::{Act, Check, Clock, Good, Lock, Observed, Page, Record, Sets, Source};
 use super::slo::Answers;
 use super::{mirror as mirroring, render, set};
 use crate::check;
 use crate::cluster::Cluster;
-use crate::cluster::cache::Cache;
 use crate::cluster::caches::Caches;
 use crate::controller::ReconcileError;
 use crate::dora::record;
 use crate::model::key::Key;
 use crate::model::label;
-use crate::model::manifest::{Target, controller_of};
+use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::workload::{Job, Pod};
 use crate::pipeline::secret::Secrets;
@@ -38,8 +36,33 @@ use crate::promotion::api::{Promotion, PromotionPhase};
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
 
-/// Reads everything a plan may need.
-pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
+/// Reads everything a plan may need. A mirror is planned from elsewhere, so that nothing is asked for it.
+pub async fn observe(
+    environment: &Arc<Environment>,
+    cluster: &Cluster,
+) -> Result<Observed, ReconcileError> {
+    let mut seen = cached(environment, &cluster.caches);
+    if seen.is_mirror {
+        return Ok(seen);
+    }
+    mirror::mirror(&mut seen, cluster).await?;
+    seen.delivered = cluster.deliveries.of(&seen.key);
+    seen.frozen = cluster.frozen();
+    seen.runner.clone_from(&cluster.images().runner);
+    seen.cluster_name = cluster.name().map(str::to_owned);
+    seen.answers = cluster.asked.kept(ObjectKind::Environment, &seen.key);
+    rule::rules(&mut seen, cluster).await?;
+    provider::providers(&mut seen, cluster).await?;
+    provider::write_back(&mut seen, cluster).await?;
+    migration::guards(&mut seen, cluster).await?;
+    if let Some(previews) = seen.spec.previews.as_ref().filter(|_| !seen.is_deleted) {
+        seen.previews = Some(preview::previews(&seen.key, previews, cluster).await);
+    }
+    Ok(seen)
+}
+
+/// The part of it that is in the caches.
+pub fn cached(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     let key = Key::of(environment.as_ref());
     let uid = environment.uid().unwrap_or_default();
     let all = caches.promotions.children_of(ObjectKind::Environment, &key);
@@ -107,92 +130,6 @@ fn records(all: &[Arc<Promotion>], uid: &str) -> Vec<Record> {
         )
     });
     records
-}
-
-/// Adds what others answered: of its SLOs, of signatures, of checks; and what has the rules of its SLOs.
-pub async fn slos(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
-    let known = seen.status.rules.as_ref().map(|rules| rules.kind);
-    seen.answers = cluster.asked.kept(ObjectKind::Environment, &seen.key);
-    if seen.spec.slos.is_empty() && known.is_none() {
-        return Ok(());
-    }
-    let serves = cluster.serves(ObjectKind::PrometheusRule).await;
-    let serves = serves.map_err(ReconcileError::Observe)?;
-    let kind = if serves {
-        ObjectKind::PrometheusRule
-    } else {
-        ObjectKind::ConfigMap
-    };
-    let mut live = Vec::new();
-    if serves {
-        live.extend(live_rules(seen, ObjectKind::PrometheusRule, cluster).await?);
-    }
-    // A ConfigMap is left from before the cluster had the other kind.
-    if !serves || known == Some(RulesKind::ConfigMap) {
-        live.extend(live_rules(seen, ObjectKind::ConfigMap, cluster).await?);
-    }
-    seen.rules = Some(Rules { kind, live });
-    Ok(())
-}
-
-/// The objects of a kind that have rules of an Environment, and the one that has the name that its own should have.
-async fn live_rules(
-    seen: &Observed,
-    kind: ObjectKind,
-    cluster: &Cluster,
-) -> Result<Vec<LiveRules>, ReconcileError> {
-    let caches = &cluster.caches;
-    caches.watch_rules(kind);
-    let named = Key::new(
-        seen.key.namespace.clone(),
-        render::rules_name(&seen.key.name),
-    );
-    let find = || -> Vec<LiveRules> {
-        let owner = &seen.owner.uid;
-        if kind == ObjectKind::PrometheusRule {
-            rules_in(&caches.prometheus_rules, kind, &seen.key, &named, owner)
-        } else {
-            rules_in(&caches.config_maps, kind, &seen.key, &named, owner)
-        }
-    };
-    let is_named = |live: &LiveRules| live.target.key == named;
-    let mut live = find();
-    if !live.iter().any(is_named) {
-        let read = cluster.read_named(kind, &named).await;
-        read.map_err(ReconcileError::Observe)?;
-        live = find();
-    }
-    live.sort_by(|a, b| a.target.key.cmp(&b.target.key));
-    live.dedup_by(|a, b| a.target == b.target);
-    Ok(live)
-}
-
-/// What belongs to the Environment, and what has the name that its rules have.
-fn rules_in<K: ResourceExt + Clone + serde::Serialize>(
-    cache: &Cache<K>,
-    kind: ObjectKind,
-    environment: &Key,
-    named: &Key,
-    owner: &str,
-) -> Vec<LiveRules> {
-    let mut found = cache.children_of(ObjectKind::Environment, environment);
-    found.extend(cache.get(named));
-    let found = found.iter();
-    found
-        .map(|object| rules_of(kind, object.as_ref(), owner))
-        .collect()
-}
-
-fn rules_of<K: ResourceExt + serde::Serialize>(
-    kind: ObjectKind,
-    object: &K,
-    owner: &str,
-) -> LiveRules {
-    LiveRules {
-        target: Target::of(kind, object),
-        is_ours: controller_of(object).is_some_and(|of| of.uid == owner),
-        body: serde_json::to_value(object).unwrap_or_default(),
-    }
 }
 
 /// Conditions of the objects that gates ask for. What is about an old generation is left out.

@@ -14,9 +14,10 @@ use super::slo::{self, Slos};
 use super::{render, tag, write_back};
 use crate::decision::api::TargetKind;
 use crate::model::action::{Answer, Outcome};
-use crate::model::condition::{self, Conditions, truncate};
+use crate::model::condition::{self, Conditions};
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
+use crate::model::text::truncate;
 
 /// Longest message, in bytes.
 const MAX_MESSAGE: usize = 1024;

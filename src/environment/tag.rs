@@ -8,10 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::api::{Deployed, ImageTag, TaggedImage};
 use super::observed::Observed;
 use crate::model::action::{Action, Outcome, Request};
-use crate::model::condition::truncate;
 use crate::model::secret::SecretKey;
 use crate::model::span::{due_again, earliest};
 use crate::model::tagged::TagQuestion;
+use crate::model::text::truncate;
 
 /// What every question of these begins with.
 pub const PREFIX: &str = "tag/";

@@ -372,7 +372,7 @@ impl World {
         failure: Option<&str>,
     ) -> EnvironmentStatus {
         let environment = self.caches.environments.get(&Key::new(NS, environment));
-        let seen = observe::observe(&environment.unwrap(), &self.caches);
+        let seen = observe::cached(&environment.unwrap(), &self.caches);
         let outcome = Outcome {
             failure: failure.map(str::to_owned),
             ..Outcome::default()
@@ -386,7 +386,7 @@ impl World {
     ) -> Result<(usize, Option<Timestamp>), Crash> {
         let name = environment.name_any();
         self.note_burns();
-        let mut seen = observe::observe(environment, &self.caches);
+        let mut seen = observe::cached(environment, &self.caches);
         self.look_elsewhere(&mut seen);
         seen.delivered = self.delivered.get(&name).cloned().unwrap_or_default();
         seen.answers = self.answers.get(&name).cloned().unwrap_or_default();

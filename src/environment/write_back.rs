@@ -21,9 +21,9 @@ use super::api::{Deployed, WriteBack, WriteBackPull, WriteBackState, WriteBackSt
 use super::observed::Observed;
 use crate::model::action::{Action, Reply, Request};
 use crate::model::change::{Answer, Trouble};
-use crate::model::condition::truncate;
 use crate::model::plan::Why;
 use crate::model::span::whole_second;
+use crate::model::text::truncate;
 use crate::outbox;
 use crate::provider::api::ProviderType;
 use wanted::Wanted;

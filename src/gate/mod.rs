@@ -153,7 +153,7 @@ fn half(gate: &Gate, scope: &Scope<'_>) -> Option<String> {
 }
 
 fn clip(text: &str, limit: usize) -> String {
-    crate::model::condition::truncate(text, limit).to_owned()
+    crate::model::text::truncate(text, limit).to_owned()
 }
 
 fn check(gate: &Gate, scope: &Scope<'_>, waivers: &Waivers<'_>, used: &mut Vec<String>) -> Check {

@@ -4,8 +4,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use crate::model::condition::truncate;
 use crate::model::glob::matches;
+use crate::model::text::truncate;
 use crate::pipeline::api::Waiver;
 use crate::report::finding::place;
 

@@ -12,7 +12,7 @@ use flate2::read::ZlibDecoder;
 
 use super::refs::{Packet, Packets, TIMEOUT, broken, check_status, to_repository, unreachable};
 use crate::model::action::{Reply, Request};
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::pipeline::api::{GitSource, SourceError, SourceErrorKind};
 
 /// Largest object that is read.

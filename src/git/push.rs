@@ -17,7 +17,7 @@ use super::refs::{
 };
 use crate::model::action::{Reply, Request};
 use crate::model::change::Person;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::pipeline::api::{SourceError, SourceErrorKind};
 
 /// Stands for the commit of a branch that is not there.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::model::access::{Access, Login, Purpose};
 use crate::model::action::{Reply, Request};
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::pipeline::api::{GitSource, SourceError, SourceErrorKind};
 
 /// Longest wait for the whole answer.

@@ -20,7 +20,7 @@ use super::Sample;
 use super::compare::claim::Found;
 use crate::analysis::api::{Metric, NoData, SampleResult};
 use crate::expression::{self, Fact, Scope};
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::rollout::api::{Measurement, Tally};
 
 /// What the samples of a metric mean so far.

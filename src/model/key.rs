@@ -36,10 +36,10 @@ impl fmt::Display for Key {
     }
 }
 
-/// Longest value of a label, and longest name of a Service.
+/// Longest value of a label, and longest name of a Service, in characters.
 pub const MAX_LABEL: usize = 63;
 
-/// Longest name of an object.
+/// Longest name of an object, in characters.
 pub const MAX_NAME: usize = 253;
 
 /// The first `digits` hexadecimal digits of the SHA-256 of `content`.

@@ -27,6 +27,7 @@ pub mod secret;
 pub mod signed;
 pub mod span;
 pub mod tagged;
+pub mod text;
 pub mod trouble;
 pub mod weight;
 pub mod workload;

@@ -71,11 +71,6 @@ pub struct Split {
 }
 
 impl Split {
-    /// Everything to the stable revision.
-    pub const ALL_STABLE: Self = Self {
-        canary: Weight::ZERO,
-    };
-
     /// The split that gives the canary this weight and stable the rest.
     pub fn to_canary(canary: Weight) -> Self {
         Self { canary }

@@ -1,8 +1,8 @@
 //! Texts as a receiver wants them: what would be markup is written so that it stays text, and nothing is longer than may be.
 //! No I/O.
 
-use crate::model::condition::truncate;
 use crate::model::secret::disarmed;
+use crate::model::text::truncate;
 
 /// Stands at the end of what was cut.
 const CUT: &str = "…";

@@ -22,7 +22,7 @@ const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 pub const TITLE: &str = "org.opencontainers.image.title";
 /// What stands in such a configuration.
 pub(super) const EMPTY_CONFIG: &[u8] = b"{}";
-/// Longest tag.
+/// Longest tag, in characters.
 pub const MAX_TAG: usize = 128;
 /// Most artifacts that are listed for one image.
 pub const MAX_REFERRERS: usize = 500;

@@ -12,9 +12,9 @@ use tokio::sync::Mutex;
 use super::login::{Challenge, Login};
 use super::repository::Repository;
 use crate::error::chain;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 
-/// Largest answer that is read where nothing else is said: tokens and errors.
+/// Largest answer that is read where nothing else is said, tokens and errors, in bytes.
 pub(super) const MAX_TOKEN: usize = 1 << 20;
 /// Longest part of an error that is a registry's own words, in bytes.
 const MAX_WORDS: usize = 300;

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
 use crate::model::action::Reply;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use api::{OutboxEntry, OutboxState};
 
 /// Entries that are kept: of two events for every receiver that there may be, with room to spare.

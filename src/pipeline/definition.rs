@@ -16,8 +16,8 @@ use serde_saphyr::{Location, Spanned};
 use super::api::{DefinitionRule, Pipeline, PipelineSpec};
 use super::spec;
 use crate::crd::validation;
-use crate::model::condition::truncate;
 use crate::model::invalid::Invalid;
+use crate::model::text::truncate;
 
 /// Folder and name of the file, in the repository.
 pub const PATH: [&str; 2] = [".slipway", "pipeline.yaml"];

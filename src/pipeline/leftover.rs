@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::api::{KeptLeftovers, LeftoverReason};
 use super::observed::{Observed, Run};
 use crate::model::action::{Action, Outcome, Request};
-use crate::model::condition::truncate;
 use crate::model::leftover::LeftoverQuestion;
 use crate::model::plan::Why;
+use crate::model::text::truncate;
 use crate::pipeline_run::leftover::Cleared;
 
 /// What every question of these begins with.

@@ -16,7 +16,6 @@ pub mod render;
 pub mod secret;
 pub mod spec;
 pub mod status;
-pub mod supply;
 pub mod trigger;
 
 #[cfg(test)]

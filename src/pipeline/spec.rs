@@ -2,13 +2,14 @@
 
 mod made;
 mod pod;
+mod supply;
 mod version;
 
 use std::collections::BTreeSet;
 
 use super::api::{AxisValues, Matrix, PipelineSpec, Reports, Stage, StageType};
 use super::trigger::schedule;
-use super::{condition, definition, matrix, supply};
+use super::{condition, definition, matrix};
 use crate::gate::expression as gate_expression;
 use crate::gate::source::{self, Missing};
 use crate::gate::waiver;
@@ -353,6 +354,20 @@ fn in_a_circle(spec: &PipelineSpec) -> Vec<usize> {
         .filter(|(_, stage)| !done.contains(stage.name.as_str()))
         .map(|(index, _)| index)
         .collect()
+}
+
+/// The stages that a stage needs, directly or over others.
+pub fn before<'a>(spec: &'a PipelineSpec, stage: &'a Stage) -> BTreeSet<&'a str> {
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&Stage> = vec![stage];
+    while let Some(stage) = open.pop() {
+        for name in &stage.needs {
+            if found.insert(name) {
+                open.extend(spec.stages.iter().find(|other| other.name == *name));
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]

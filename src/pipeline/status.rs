@@ -12,8 +12,9 @@ use super::trigger::event::Event;
 use super::trigger::{Verdict, closed, image, judge, labelled, look, mark, poll};
 use crate::git::{changes, refs};
 use crate::model::action::{Outcome, Reply};
-use crate::model::condition::{Conditions, truncate};
+use crate::model::condition::Conditions;
 use crate::model::plan::Plan;
+use crate::model::text::truncate;
 use crate::pipeline_run::api::PullRequest;
 
 /// Longest message of a status.

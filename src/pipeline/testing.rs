@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::api::{PipelineSpec, PipelineStatus, SourceError};
 use super::observed::{Authorities, Observed, Run};
 use super::render;
+use super::spec::problems;
+use crate::model::invalid::sentence;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
@@ -35,6 +37,13 @@ pub(crate) fn spec_json() -> Value {
 /// The same, read.
 pub(crate) fn spec() -> PipelineSpec {
     serde_json::from_value(spec_json()).unwrap()
+}
+
+/// What is wrong with a Pipeline that has these stages, in one sentence.
+pub(crate) fn said(stages: &Value) -> String {
+    let source = json!({"git": {"url": "https://git.example/a.git"}});
+    let spec = json!({"source": source, "stages": stages});
+    sentence(&problems(&serde_json::from_value(spec).unwrap()))
 }
 
 /// A Pipeline named `api` that nobody has looked at.

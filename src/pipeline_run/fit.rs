@@ -4,7 +4,7 @@
 //! are in the logs as well.
 
 use super::api::{CellStatus, PipelineRunStatus, ReportSummary};
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 
 /// Largest status, in bytes of JSON. With the spec, and with what the API server notes about fields, the object stays
 /// below 100 KiB.

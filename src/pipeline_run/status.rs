@@ -8,8 +8,9 @@ use super::observed::{Observed, question};
 use super::{definition, fit, notify, tell};
 use crate::git::refs;
 use crate::model::action::{Outcome, Reply};
-use crate::model::condition::{Conditions, truncate};
+use crate::model::condition::Conditions;
 use crate::model::plan::Plan;
+use crate::model::text::truncate;
 use crate::pipeline::api::{DefinitionSource, PipelineSpec, SourceError};
 
 /// Longest message of a status.

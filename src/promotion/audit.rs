@@ -8,9 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::api::{AuditEntry, PromotionStatus};
-use crate::model::condition::truncate;
 use crate::model::key::short_hash;
 use crate::model::plan::Why;
+use crate::model::text::truncate;
 
 /// Entries that are kept; beyond it the oldest go, and the chain starts with a hash that is not there.
 const CAP: usize = 64;

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::api::{Incident, IncidentSource, LinkedAlert};
-use crate::model::condition::truncate;
 use crate::model::key::short_hash;
+use crate::model::text::truncate;
 
 /// Incidents that a Promotion has room for.
 const CAP: usize = 8;

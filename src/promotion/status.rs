@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::api::{PromotionPhase, PromotionStatus};
-use crate::model::condition::{Conditions, truncate};
+use crate::model::condition::Conditions;
+use crate::model::text::truncate;
 
 /// Longest message, in bytes.
 const MAX_MESSAGE: usize = 1000;

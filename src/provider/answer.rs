@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::action::Reply;
-use crate::model::condition::{one_line, truncate};
+use crate::model::text::{one_line, truncate};
 
 /// Longest part of an answer that is told, in bytes.
 const MAX_EXCERPT: usize = 200;

@@ -4,9 +4,11 @@
 //! | | who | what |
 //! |---|---|---|
 //! | `POST /v1/log?offset=…&last=…` | a pod of a stage | adds to its log; 409 with the length where another part comes next |
+//! | `POST /v1/reports?offset=…&last=…` | a pod of a stage | the same of what it reports |
 //! | `POST /v1/claim` | a pod of a stage | 200 for the first process of the attempt that asks, and whenever it asks again; else 409 |
 //! | `GET /v1/runs/<namespace>/<run>/<uid>` | people | the logs of a run |
 //! | `GET /v1/runs/<namespace>/<run>/<uid>/<pod>?offset=…` | people | a part of one |
+//! | `GET /v1/runs/<namespace>/<run>/<uid>/<pod>/reports?offset=…` | people | a part of what a pod has reported |
 //!
 //! A pod is known by its own token, so it says nothing about itself that could be wrong. People show a token of a
 //! ServiceAccount of the namespace, made for this: who may make one may read the logs there. Only the process that leads
@@ -44,7 +46,7 @@ use crate::runner::task::AUDIENCE;
 
 /// Whom the tokens of people are for.
 pub const READER_AUDIENCE: &str = "slipway.dev/logs";
-/// Largest part of a log that is taken, and that is handed out.
+/// Largest part of a log that is taken, and that is handed out, in bytes.
 pub const MAX_PART: usize = 1 << 20;
 /// Calls that are worked on at the same time.
 const AT_ONCE: usize = 64;
@@ -115,16 +117,20 @@ impl Receiver {
         listener: TcpListener,
         stop: CancellationToken,
     ) -> std::io::Result<()> {
+        let take = |what| post(move |state, query, request| take(what, state, query, request));
+        let read = |what| {
+            get(move |state, run, pod, query, headers| {
+                read(what, state, (run, pod), query, headers)
+            })
+        };
+        let logs = "/v1/runs/{namespace}/{name}/{uid}";
         let app = Router::new()
-            .route("/v1/log", post(take_log))
-            .route("/v1/reports", post(take_reports))
+            .route("/v1/log", take(What::Log))
+            .route("/v1/reports", take(What::Reports))
             .route("/v1/claim", post(take_claim))
-            .route("/v1/runs/{namespace}/{name}/{uid}", get(list))
-            .route("/v1/runs/{namespace}/{name}/{uid}/{pod}", get(read_log))
-            .route(
-                "/v1/runs/{namespace}/{name}/{uid}/{pod}/reports",
-                get(read_reports),
-            )
+            .route(logs, get(list))
+            .route(&format!("{logs}/{{pod}}"), read(What::Log))
+            .route(&format!("{logs}/{{pod}}/reports"), read(What::Reports))
             .with_state(self);
         axum::serve(listener, app)
             .with_graceful_shutdown(stop.cancelled_owned())
@@ -340,23 +346,14 @@ async fn in_turn<T: IntoResponse>(
     }
 }
 
-async fn take_log(
+async fn take(
+    what: What,
     State(receiver): State<Receiver>,
     Query(query): Query<LogQuery>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let taken = receiver.take(What::Log, &parts.headers, query, body);
-    in_turn(&receiver, taken).await
-}
-
-async fn take_reports(
-    State(receiver): State<Receiver>,
-    Query(query): Query<LogQuery>,
-    request: Request,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    let taken = receiver.take(What::Reports, &parts.headers, query, body);
+    let taken = receiver.take(what, &parts.headers, query, body);
     in_turn(&receiver, taken).await
 }
 
@@ -373,25 +370,14 @@ async fn list(
     in_turn(&receiver, receiver.list(&headers, run)).await
 }
 
-async fn read_log(
+async fn read(
+    what: What,
     State(receiver): State<Receiver>,
-    Path(run): Path<RunId>,
-    Path(OfPod { pod }): Path<OfPod>,
+    (Path(run), Path(OfPod { pod })): (Path<RunId>, Path<OfPod>),
     Query(query): Query<ReadQuery>,
     headers: HeaderMap,
 ) -> Response {
-    let found = receiver.read(What::Log, &headers, (run, pod), query.offset);
-    in_turn(&receiver, found).await
-}
-
-async fn read_reports(
-    State(receiver): State<Receiver>,
-    Path(run): Path<RunId>,
-    Path(OfPod { pod }): Path<OfPod>,
-    Query(query): Query<ReadQuery>,
-    headers: HeaderMap,
-) -> Response {
-    let found = receiver.read(What::Reports, &headers, (run, pod), query.offset);
+    let found = receiver.read(what, &headers, (run, pod), query.offset);
     in_turn(&receiver, found).await
 }
 

@@ -4,7 +4,7 @@
 //! it is shown is written so that it stays text.
 
 use super::commit::{self, Subject};
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::pipeline_run::api::{Breaking, Commit};
 
 /// Longest notes, in bytes: they are part of the Release.

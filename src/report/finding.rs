@@ -5,7 +5,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{ReportError, json};
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::pipeline_run::api::{Finding, FindingCategory, FindingSet, Severities, Severity};
 
 /// Findings that are listed.

@@ -6,7 +6,7 @@
 
 use super::ReportError;
 use super::xml::{self, Element, Visit};
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::pipeline_run::api::{FailedTest, TestCounts};
 
 /// Failed and flaky tests that are listed.

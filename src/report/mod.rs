@@ -24,7 +24,7 @@ pub mod sarif;
 pub mod vulnerability;
 pub mod xml;
 
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::pipeline::api::ReportFormat;
 use crate::pipeline_run::api::ReportSummary;
 use changed::Changed;

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::api::{Ending, EndingResult, Risk, RiskLevel};
-use crate::model::condition::truncate;
 use crate::model::glob;
+use crate::model::text::truncate;
 
 /// Longest path that is named as a reason, in bytes.
 const MAX_PATH: usize = 128;

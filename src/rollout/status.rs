@@ -9,10 +9,11 @@ use super::observed::Observed;
 use super::plan::{self, Memory};
 use crate::metric::{judge, provider};
 use crate::model::action::Outcome;
-use crate::model::condition::{Conditions, truncate};
+use crate::model::condition::Conditions;
 use crate::model::label;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
+use crate::model::text::truncate;
 use crate::model::weight::Weight;
 
 /// Longest message, in bytes.

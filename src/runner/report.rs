@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::oci::manifest::is_digest;
 use crate::pipeline::api::SourceError;
 use crate::pipeline_run::api::{

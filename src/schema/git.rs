@@ -14,16 +14,6 @@ pub fn commit_sha(schema: &mut Schema) {
     );
 }
 
-/// A branch by its full ref.
-pub fn branch_ref(schema: &mut Schema) {
-    set(schema, "maxLength", 256);
-    rule(
-        schema,
-        "self.matches('^refs/heads/[A-Za-z0-9_][A-Za-z0-9._/+-]*$')",
-        "must be the full ref of a branch, such as refs/heads/main",
-    );
-}
-
 /// A branch, a tag or a pull request by its full ref.
 pub fn git_ref(schema: &mut Schema) {
     set(schema, "maxLength", 256);

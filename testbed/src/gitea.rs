@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::control_plane::unique;
 use crate::git::Repository;
 use crate::settings::Settings;
 use crate::site::Site;
-use crate::{process, programs, wait};
+use crate::{process, programs, wait, web};
 
 /// Long enough for a machine that is busy building something else.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -74,12 +74,8 @@ impl Gitea {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let server = format!("http://{address}");
         let health = format!("{server}/api/healthz");
-        site.ready("gitea", PATIENCE, || async {
-            let status = http.get(&health).send().await?.status();
-            ensure!(status.is_success(), "{health} answers {status}");
-            Ok(())
-        })
-        .await?;
+        site.ready("gitea", PATIENCE, || web::is_well(&http, &health))
+            .await?;
         let admin = administrator(&program, &config).await?;
         Ok(Self {
             address,
@@ -117,7 +113,7 @@ impl Gitea {
         let url = format!("{}/api/v1/users/{name}/tokens", self.api.server);
         let wanted = json!({"name": "tests", "scopes": ["write:repository", "write:issue"]});
         let request = self.api.http.post(url).basic_auth(name, Some(password));
-        let made = answer(request.json(&wanted)).await?;
+        let made = web::ask(request, &wanted).await?;
         let token = made.get("sha1").and_then(Value::as_str);
         Ok(Account {
             name: name.to_owned(),
@@ -178,12 +174,7 @@ impl Api {
     pub(crate) async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         let url = format!("{}/api/v1/{path}", self.server);
         let request = self.http.request(method, url).bearer_auth(&self.token);
-        let request = if body.is_null() {
-            request
-        } else {
-            request.json(body)
-        };
-        answer(request).await.with_context(|| path.to_owned())
+        web::ask(request, body).await
     }
 
     /// Waits until a commit that was pushed to a repository, such as `shop/api`, has had its turn. Gitea queues what git has taken:
@@ -225,17 +216,6 @@ pub(crate) fn token_in(said: &str) -> Result<String> {
         |word: &&str| word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let token = said.split_whitespace().find(is_token);
     Ok(token.context("Gitea gives no token")?.to_owned())
-}
-
-/// The answer to a request; null where it has no body.
-async fn answer(request: reqwest::RequestBuilder) -> Result<Value> {
-    let answer = request.send().await?;
-    let (status, text) = (answer.status(), answer.text().await?);
-    ensure!(status.is_success(), "Gitea answers {status}: {text}");
-    if text.trim().is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_str(&text).context("Gitea's answer is no JSON")
 }
 
 /// What it is told: everything in one folder, nothing that it would ask the internet for, and webhooks to this machine.

@@ -20,6 +20,7 @@ pub mod git;
 pub mod gitea;
 pub mod image;
 mod kubeconfig;
+mod kubectl;
 pub mod load;
 pub mod mail;
 mod node;
@@ -36,6 +37,7 @@ pub mod sigstore;
 mod site;
 pub mod vault;
 pub mod wait;
+mod web;
 
 pub mod cli;
 

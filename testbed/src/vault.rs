@@ -4,14 +4,14 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::control_plane::unique;
-use crate::programs;
 use crate::settings::Settings;
 use crate::site::Site;
+use crate::{programs, web};
 
 /// Long enough for a machine that is busy building something else.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -51,12 +51,8 @@ impl Vault {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let url = format!("http://{address}");
         let health = format!("{url}/v1/sys/health");
-        site.ready("vault", PATIENCE, || async {
-            let status = http.get(&health).send().await?.status();
-            ensure!(status.is_success(), "{health} answers {status}");
-            Ok(())
-        })
-        .await?;
+        site.ready("vault", PATIENCE, || web::is_well(&http, &health))
+            .await?;
         let vault = Self {
             http,
             url,
@@ -104,18 +100,7 @@ impl Vault {
     /// Asks something as the one who may do everything; no body is null.
     async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         let url = format!("{}/v1/{path}", self.url);
-        let mut request = self.http.request(method, &url);
-        request = request.header("X-Vault-Token", ROOT);
-        if !body.is_null() {
-            request = request.json(body);
-        }
-        let answer = request.send().await?;
-        let status = answer.status();
-        let text = answer.text().await?;
-        ensure!(status.is_success(), "{url} answers {status}: {text}");
-        if text.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&text).with_context(|| url.clone())
+        let request = self.http.request(method, url);
+        web::ask(request.header("X-Vault-Token", ROOT), body).await
     }
 }

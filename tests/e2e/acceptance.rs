@@ -3,7 +3,7 @@
 use testbed::demo::{self, Production, Teller};
 use testbed::operator::{self, Programs};
 
-use crate::stage::stage;
+use crate::cluster::cluster;
 
 async fn played(production: Production) -> demo::Story {
     let programs = Programs {
@@ -11,7 +11,7 @@ async fn played(production: Production) -> demo::Story {
         runner: Some(operator::static_runner().await.unwrap()),
     };
     let teller = Teller::out_loud();
-    let story = demo::story(&stage().await.node, &programs, production, &teller).await;
+    let story = demo::story(&cluster().await.node, &programs, production, &teller).await;
     let story = story.unwrap();
     demo::tell_end(&story, &teller);
     story

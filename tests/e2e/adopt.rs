@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
 use crate::app::{App, NAME, REPLICAS, SOON, nothing_lost, wait_for, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// The Deployment of the sample, with pods that go on serving for a while when they are told to end.
 fn deployment(app: &App, version: Version, extra: &Value) -> Value {

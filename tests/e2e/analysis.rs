@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::app::{App, REPLICAS, nothing_lost, with_app};
 use crate::canary::success_rate;
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// One weight, and one metric that has to be good there.
 fn watched(metric: &Value) -> Value {
@@ -28,7 +28,7 @@ fn watched(metric: &Value) -> Value {
 
 /// A metric of the real Prometheus, looked at every second.
 fn metric(app: &App, query: &str, rules: &Value) -> Value {
-    let address = format!("http://{}", app.stage.node.prometheus());
+    let address = format!("http://{}", app.cluster.node.prometheus());
     let mut metric = json!({
         "name": "watched", "interval": "1s", "prometheus": {"address": address, "query": query}, "pass": "value >= 1.0",
     });
@@ -71,7 +71,7 @@ struct Way {
 
 impl Way {
     async fn to_prometheus(app: &App) -> Self {
-        let prometheus = app.stage.node.prometheus().to_owned();
+        let prometheus = app.cluster.node.prometheus().to_owned();
         let (host, _) = prometheus.rsplit_once(':').unwrap();
         let listener = TcpListener::bind(format!("{host}:0")).await.unwrap();
         Self {
@@ -277,7 +277,7 @@ async fn requests_that_stop_in_the_middle_are_no_success() {
 
 /// An address of this cluster at which nobody listens.
 fn nobody(app: &App) -> String {
-    let prometheus = app.stage.node.prometheus();
+    let prometheus = app.cluster.node.prometheus();
     let (host, _) = prometheus.rsplit_once(':').unwrap();
     format!("http://{host}:1")
 }

@@ -18,8 +18,8 @@ use slipway::model::label;
 use slipway::model::object::ObjectKind;
 use testbed::load::{Connections, Load, LoadSpec, Stats, Summary};
 
+use crate::cluster::{Cluster, NAMESPACE, RELEASE, Version, cluster};
 use crate::film::Film;
-use crate::stage::{NAMESPACE, RELEASE, Stage, Version, stage};
 
 /// Name of every Rollout; namespaces tell them apart.
 pub(crate) const NAME: &str = "greeter";
@@ -43,15 +43,15 @@ pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// A Rollout of the sample.
 pub(crate) struct App {
-    pub(crate) stage: &'static Stage,
+    pub(crate) cluster: &'static Cluster,
     pub(crate) client: Client,
     pub(crate) namespace: String,
 }
 
 /// Runs a test with a namespace of its own, which is deleted afterwards and dumped first when it fails.
 pub(crate) async fn with_app(test: impl AsyncFnOnce(&App)) {
-    let stage = stage().await;
-    let client = stage.client();
+    let cluster = cluster().await;
+    let client = cluster.client();
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let wanted = serde_json::from_value(json!({"metadata": {"generateName": "e2e-"}})).unwrap();
     let made = namespaces
@@ -59,7 +59,7 @@ pub(crate) async fn with_app(test: impl AsyncFnOnce(&App)) {
         .await
         .unwrap();
     let app = App {
-        stage,
+        cluster,
         client,
         namespace: made.name_any(),
     };
@@ -79,7 +79,7 @@ pub(crate) async fn with_app(test: impl AsyncFnOnce(&App)) {
 impl App {
     /// How the operator reaches the cluster: the admission policies let nobody else write statuses and records.
     pub(crate) async fn as_operator(&self) -> Config {
-        let kubeconfig = self.stage.node.control_plane().kubeconfig();
+        let kubeconfig = self.cluster.node.control_plane().kubeconfig();
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
         let mut config = config.unwrap();
@@ -108,7 +108,7 @@ impl App {
         let scrape = json!({"prometheus.io/scrape": "true", "prometheus.io/port": "8080"});
         let container = json!({
             "name": "web",
-            "image": self.stage.image(version),
+            "image": self.cluster.image(version),
             "env": [{"name": "LINGER_SECONDS", "value": "1"}],
             "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 5},
             "resources": {"requests": {"cpu": "10m", "memory": "24Mi"}},
@@ -274,7 +274,7 @@ impl App {
     /// The version that answers a request with these headers, through the gateway.
     pub(crate) async fn answer(&self, headers: &[(&str, &str)]) -> Result<String, String> {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let url = format!("http://{}/", self.stage.node.gateway());
+        let url = format!("http://{}/", self.cluster.node.gateway());
         let mut request = http.get(url).header("host", self.host());
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -286,7 +286,7 @@ impl App {
 
     /// Begins a constant load, which has to be answered from its first request on.
     pub(crate) async fn load(&self) -> Load {
-        self.load_on(self.stage.node.gateway()).await
+        self.load_on(self.cluster.node.gateway()).await
     }
 
     /// The same through another gateway. One request in four comes on a connection of its own.
@@ -404,7 +404,7 @@ impl App {
             "--prefix",
         ];
         let logs = self
-            .stage
+            .cluster
             .run("kubectl", &[&selector[..], &which].concat())
             .await;
         eprintln!("{}", logs.unwrap_or_else(|error| error));

@@ -8,8 +8,8 @@ use testbed::load::Load;
 use crate::app::{
     App, DRAIN, REPLICAS, SOON, nothing_lost, rate, share, wait_for, weight_of, with_app,
 };
+use crate::cluster::Version;
 use crate::film::Film;
-use crate::stage::Version;
 
 /// From a word of people's to the route that has everything at stable, on a machine that is busy.
 const AT_ONCE: Duration = Duration::from_secs(2);

@@ -28,7 +28,7 @@ struct Workshop<'a> {
 
 impl<'a> Workshop<'a> {
     async fn new(app: &'a App) -> Self {
-        let registry = app.stage.node.registry();
+        let registry = app.cluster.node.registry();
         let bridge = registry.rsplit_once(':').unwrap().0.parse().unwrap();
         let git = GitServer::start_on(bridge).await.unwrap();
         let repository = git.create("shop").await.unwrap();
@@ -42,7 +42,7 @@ impl<'a> Workshop<'a> {
 
     /// A repository in the registry of the node, of this test's own.
     fn image(&self, name: &str) -> String {
-        let registry = self.app.stage.node.registry();
+        let registry = self.app.cluster.node.registry();
         format!("{registry}/{}/{name}", self.app.namespace)
     }
 

@@ -7,7 +7,7 @@ use slipway::model::object::ObjectKind;
 use testbed::load::Load;
 
 use crate::app::{App, DRAIN, REPLICAS, is_true, nothing_lost, rate, share, weight_of, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// The share of good answers over the last seconds, as a Prometheus sees it that scrapes every second.
 pub(crate) fn success_rate(app: &App) -> Value {
@@ -21,7 +21,7 @@ pub(crate) fn success_rate(app: &App) -> Value {
     json!({
         "name": "success-rate", "interval": "1s",
         "prometheus": {
-            "address": format!("http://{}", app.stage.node.prometheus()),
+            "address": format!("http://{}", app.cluster.node.prometheus()),
             "query": format!("{} / {}", of(",code!~\"5..\""), of("")),
         },
         "pass": "value >= 0.99",
@@ -98,7 +98,10 @@ async fn calibrated(load: &Load) {
         .until(Duration::from_secs(10), |stats| stats.answered >= wanted)
         .await
         .unwrap();
-    assert_eq!(stats.lost, 0, "the stage itself loses requests: {stats:?}");
+    assert_eq!(
+        stats.lost, 0,
+        "the cluster itself loses requests: {stats:?}"
+    );
 }
 
 /// The share of version two over the next seconds.

@@ -9,8 +9,8 @@ use slipway::model::object::ObjectKind;
 use crate::app::{
     DRAIN, NAME, REPLICAS, SOON, in_steps, is_phase, nothing_lost, wait_for, weight_of, with_app,
 };
+use crate::cluster::Version;
 use crate::film::Film;
-use crate::stage::Version;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
@@ -108,7 +108,7 @@ async fn a_version_that_does_not_start_is_given_up_within_seconds() {
         let (before, route) = (app.pods().await, app.film_route().await);
         let load = app.load().await;
         let crashes = json!({"command": ["python3", "-c", "raise SystemExit(1)"]});
-        let missing = format!("{}/demo/greeter:missing", app.stage.node.registry());
+        let missing = format!("{}/demo/greeter:missing", app.cluster.node.registry());
         let unpullable = json!({"image": missing});
         for (reason, broken) in [("CrashLoop", crashes), ("ImagePull", unpullable)] {
             let mut rollout = app.rollout(Version::One, &extra);

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
 use crate::app::{App, NAME, SOON, wait_for, with_app};
+use crate::cluster::Version;
 use crate::slo::{release, runs, until};
-use crate::stage::Version;
 
 /// Longest wait for a Release to run: two pods, and what is asked then.
 const ASKED: Duration = Duration::from_mins(1);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
 use crate::app::{App, REPLICAS, nothing_lost, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// Errors of the canary beside those of stable, looked at every second.
 fn errors_vs_stable(app: &App, count: u32) -> Value {
@@ -22,7 +22,7 @@ fn errors_vs_stable(app: &App, count: u32) -> Value {
         "compare": {
             "test": "Ratio",
             "prometheus": {
-                "address": format!("http://{}", app.stage.node.prometheus()),
+                "address": format!("http://{}", app.cluster.node.prometheus()),
                 "canary": of("canary", bad), "canaryTotal": of("canary", ""),
                 "stable": of("stable", bad), "stableTotal": of("stable", ""),
             },

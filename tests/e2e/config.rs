@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
 use crate::app::{App, NAME, REPLICAS, SOON, in_steps, nothing_lost, wait_for, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// Names of copies, with one of their values.
 async fn copies(app: &App, kind: ObjectKind) -> Vec<(String, Value)> {

@@ -8,7 +8,7 @@ use slipway::model::object::ObjectKind;
 use crate::app::{
     App, DRAIN, NAME, REPLICAS, SOON, in_steps, nothing_lost, rate, wait_for, with_app,
 };
-use crate::stage::Version;
+use crate::cluster::Version;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]

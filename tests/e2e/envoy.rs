@@ -10,7 +10,7 @@ use reqwest::header::{COOKIE, HOST, SET_COOKIE};
 use serde_json::{Value, json};
 
 use crate::app::{App, REPLICAS, SOON, nothing_lost, rate, share, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// Sessions that people have open: enough that some begin at either version.
 const SESSIONS: usize = 16;
@@ -34,7 +34,7 @@ fn on_envoy() -> Value {
 #[ignore = "needs a node with Envoy; run make e2e-full"]
 async fn copies_reach_the_canary_alone_and_sessions_stay_while_the_weight_moves() {
     with_app(async |app| {
-        let gateway = app.stage.node.envoy().await.unwrap();
+        let gateway = app.cluster.node.envoy().await.unwrap();
         app.start(Version::One, &on_envoy()).await;
         let load = app.load_on(gateway).await;
         app.ask_for(Version::Two, &on_envoy()).await;

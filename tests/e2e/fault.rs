@@ -62,7 +62,7 @@ impl Ledger {
 
 /// The address of this machine that pods reach.
 fn bridge(app: &App) -> IpAddr {
-    let (host, _) = app.stage.node.registry().rsplit_once(':').unwrap();
+    let (host, _) = app.cluster.node.registry().rsplit_once(':').unwrap();
     host.parse().unwrap()
 }
 
@@ -164,7 +164,7 @@ async fn was_greedy(played: &Played<'_>, run: &str, status: &Value) {
 
 /// A registry in front of that of the node, which answers 503 until it is told otherwise.
 async fn broken_registry(app: &App) -> (Proxy, Injected) {
-    let registry = format!("http://{}/", app.stage.node.registry());
+    let registry = format!("http://{}/", app.cluster.node.registry());
     let upstream = kube::Config::new(registry.parse().unwrap());
     let proxy = Proxy::start_on(bridge(app), upstream).await.unwrap();
     let refuses = Fault::new(Match::any().path("/v2/"), What::Status(503));
@@ -237,8 +237,8 @@ async fn a_registry_that_does_not_answer_the_node_costs_an_attempt_and_no_verdic
         let played = Played::new(app).await;
         let (proxy, refused) = broken_registry(app).await;
         let there = proxy.address().to_string();
-        app.stage.node.pull_over_http(&there).unwrap();
-        let image = app.stage.image(crate::stage::Version::One);
+        app.cluster.node.pull_over_http(&there).unwrap();
+        let image = app.cluster.image(crate::cluster::Version::One);
         let (_, name) = image.split_once('/').unwrap();
         let unit = json!({
             "name": "unit", "type": "Test", "image": format!("{there}/{name}"), "run": "echo pulled",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::app::{App, NAME, REPLICAS, SOON, is_phase, nothing_lost, wait_for, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// Name of the route and the Service of people's.
 const SHOP: &str = "shop";
@@ -53,7 +53,7 @@ impl<'a> Folder<'a> {
             Tool::ArgoClient => vec!["argo", &folder, namespace, "client", &config],
             Tool::ArgoServer => vec!["argo", &folder, namespace, "server", &config],
         };
-        let done = self.app.stage.run("gitops", &args).await;
+        let done = self.app.cluster.run("gitops", &args).await;
         done.unwrap_or_else(|said| panic!("{tool:?}: {said}"));
     }
 

@@ -70,7 +70,7 @@ test ! -e /tmp/run && test ! -e run
 #[ignore = "needs a node; run make test"]
 async fn whatever_people_call_things_is_text_in_pods_and_is_never_run() {
     with_app(async |app| {
-        let registry = app.stage.node.registry();
+        let registry = app.cluster.node.registry();
         let bridge = registry.rsplit_once(':').unwrap().0.parse().unwrap();
         let git = GitServer::start_on(bridge).await.unwrap();
         let repository = git.create("shop").await.unwrap();
@@ -125,7 +125,7 @@ async fn first_commit(repository: &Repository) -> String {
 }
 
 async fn pipeline(app: &App, url: &str) -> Value {
-    let registry = app.stage.node.registry();
+    let registry = app.cluster.node.registry();
     let debian = image::base::debian(registry).await.unwrap();
     let busybox = image::base::busybox(registry).await.unwrap();
     let place = |name: &str| format!("{registry}/{}/{name}", app.namespace);

@@ -15,8 +15,8 @@ use slipway::model::object::ObjectKind;
 use tokio::net::TcpListener;
 
 use crate::app::{App, NAME, SOON, nothing_lost, wait_for, with_app};
+use crate::cluster::{NAMESPACE, Version};
 use crate::slo::{release, runs, until};
-use crate::stage::{NAMESPACE, Version};
 
 const TOKEN: &str = "a-token-of-alertmanager";
 
@@ -24,7 +24,7 @@ type Messages = Arc<Mutex<Vec<Value>>>;
 
 /// Someone who is told of incidents, where pods reach them.
 async fn listener(app: &App) -> (Messages, String) {
-    let address = app.stage.node.prometheus();
+    let address = app.cluster.node.prometheus();
     let (ip, _) = address.rsplit_once(':').unwrap();
     let listener = TcpListener::bind(format!("{ip}:0")).await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -134,8 +134,8 @@ async fn an_alert_of_a_real_alertmanager_takes_a_bad_release_back_and_is_one_inc
         environment(app, &hears).await;
         release(app, 1, Version::One).await;
         until(app, "the first one runs", SOON, |status| runs(status, "shop-1")).await;
-        app.stage.node.load_rules(&app.namespace, &rule(app)).await.unwrap();
-        let _alertmanager = app.stage.node.alertmanager(&routes(app).await).await.unwrap();
+        app.cluster.node.load_rules(&app.namespace, &rule(app)).await.unwrap();
+        let _alertmanager = app.cluster.node.alertmanager(&routes(app).await).await.unwrap();
         let load = app.load().await;
 
         let started = Instant::now();
@@ -169,7 +169,7 @@ async fn an_alert_of_a_real_alertmanager_takes_a_bad_release_back_and_is_one_inc
         let backs = all.iter().filter(|one| one.data["spec"]["kind"] == "Rollback");
         assert!(backs.count() <= 1, "{all:#?}");
         nothing_lost("an alert", load).await;
-        app.stage.node.load_rules(&app.namespace, "groups: []").await.unwrap();
+        app.cluster.node.load_rules(&app.namespace, "groups: []").await.unwrap();
     })
     .await;
 }

@@ -21,15 +21,15 @@ const RUN: Duration = Duration::from_mins(2);
 #[ignore = "needs a node; run make test"]
 async fn old_runs_go_with_what_they_followed_and_a_run_that_is_stopped_leaves_no_job() {
     with_app(async |app| {
-        let bridge = app.stage.node.registry().rsplit_once(':').unwrap().0.parse().unwrap();
+        let bridge = app.cluster.node.registry().rsplit_once(':').unwrap().0.parse().unwrap();
         let git = GitServer::start_on(bridge).await.unwrap();
         let repository = git.create("shop").await.unwrap();
-        let authorities = std::fs::read_to_string(app.stage.node.control_plane().ca_path().unwrap()).unwrap();
+        let authorities = std::fs::read_to_string(app.cluster.node.control_plane().ca_path().unwrap()).unwrap();
         let bundle = json!({"metadata": {"name": "company-ca"}, "data": {"ca.crt": authorities}});
         let bundles: Api<ConfigMap> = Api::namespaced(app.client.clone(), &app.namespace);
         bundles.create(&PostParams::default(), &serde_json::from_value(bundle).unwrap()).await.unwrap();
 
-        let debian = image::base::debian(app.stage.node.registry()).await.unwrap();
+        let debian = image::base::debian(app.cluster.node.registry()).await.unwrap();
         let pipeline = |script: &str| {
             json!({
                 "apiVersion": "slipway.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "shop"},

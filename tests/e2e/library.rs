@@ -12,7 +12,7 @@ use testbed::git::GitServer;
 use testbed::image;
 
 use crate::app::{App, wait_for, with_app};
-use crate::stage::in_tree;
+use crate::cluster::in_tree;
 use crate::supply::{cosign_agrees, keep_key, new_key};
 
 /// Longest wait for a whole run, on two cores.
@@ -31,7 +31,7 @@ const TESTS: usize = 14;
 #[ignore = "needs a node, and minutes for its images; run make e2e-full"]
 async fn a_python_library_is_checked_built_scanned_listed_and_signed_before_it_is_released() {
     with_app(async |app| {
-        let registry = app.stage.node.registry();
+        let registry = app.cluster.node.registry();
         let bridge = registry.rsplit_once(':').unwrap().0.parse().unwrap();
         let git = GitServer::start_on(bridge).await.unwrap();
         let repository = git.create("parcels").await.unwrap();
@@ -144,7 +144,7 @@ fn tell(run: &Value) {
 
 /// The sample, with the images of this cluster.
 async fn pipeline(app: &App, url: &str) -> Value {
-    let registry = app.stage.node.registry();
+    let registry = app.cluster.node.registry();
     let sample =
         std::fs::read_to_string(in_tree("manifests/samples/pipeline-parcels.yaml")).unwrap();
     let mut pipeline: Value = serde_saphyr::from_str(&sample).unwrap();

@@ -12,7 +12,7 @@ use testbed::git::{GitServer, Repository};
 use tokio::process::Command;
 
 use crate::app::{App, SOON, wait_for, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// Longest wait for a run whose pods start at the same time, on a machine that is busy.
 pub(crate) const WHILE: Duration = Duration::from_mins(3);
@@ -149,7 +149,7 @@ pub(crate) struct Played<'a> {
 
 impl<'a> Played<'a> {
     pub(crate) async fn new(app: &'a App) -> Self {
-        let host = app.stage.node.registry().split_once(':').unwrap().0;
+        let host = app.cluster.node.registry().split_once(':').unwrap().0;
         let host: IpAddr = host.parse().unwrap();
         let git = GitServer::start_on(host).await.unwrap();
         let repository = git.create("shop/api").await.unwrap();
@@ -171,7 +171,7 @@ impl<'a> Played<'a> {
             "spec": {
                 "source": {"git": {"url": self.git.url("shop/api"), "insecure": true}},
                 "polling": {"interval": "1h"},
-                "defaults": {"image": self.app.stage.image(Version::One)},
+                "defaults": {"image": self.app.cluster.image(Version::One)},
                 "release": {"enabled": false},
                 "stages": stages,
             },
@@ -189,7 +189,7 @@ impl<'a> Played<'a> {
 
     fn plugin(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-slipway"));
-        let kubeconfig = self.app.stage.node.control_plane().kubeconfig_path();
+        let kubeconfig = self.app.cluster.node.control_plane().kubeconfig_path();
         command
             .args(args)
             .env("KUBECONFIG", kubeconfig)

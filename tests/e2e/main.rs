@@ -12,8 +12,8 @@
 )]
 
 mod app; // the sample application as a Rollout, and requests to it
+mod cluster; // the node, the operator on it, and the images of the sample
 mod film; // what a watch saw, and when
-mod stage; // the node, the operator on it, and the sample's images
 
 mod acceptance; // the whole of it, from commits to production; the longest, and first by its name
 mod adopt; // a Deployment that is taken over, and given back

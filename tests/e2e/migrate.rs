@@ -11,8 +11,8 @@ use slipway::model::object::ObjectKind;
 use testbed::image;
 
 use crate::app::{App, NAME, SOON, is_full, wait_for, with_app};
+use crate::cluster::{NAMESPACE, Version, in_tree};
 use crate::slo::{release, runs, until};
-use crate::stage::{NAMESPACE, Version, in_tree};
 
 pub(crate) const PASSWORD: &str = "e2e-hidden-database";
 
@@ -64,7 +64,7 @@ pub(crate) async fn serve(app: &App, image: &str) {
 
 /// The sample's commands on the database's own image, with the migrations up to a version.
 async fn commands(app: &App, sample: &str, base: &str, newest: &str) -> String {
-    let registry = app.stage.node.registry();
+    let registry = app.cluster.node.registry();
     let context = in_tree(&format!("examples/database/{sample}"));
     let args = [("BASE", base), ("NEWEST", newest)];
     let name = format!("demo/database-{sample}");
@@ -166,7 +166,7 @@ fn said<'v>(status: &'v Value, phase: &str) -> &'v str {
 #[ignore = "needs a node; run make test"]
 async fn a_database_is_migrated_once_before_the_release_gets_traffic() {
     with_app(async |app| {
-        let base = image::database(app.stage.node.registry()).await.unwrap();
+        let base = image::database(app.cluster.node.registry()).await.unwrap();
         let first = commands(app, "sql", &base, "1").await;
         serve(app, &base).await;
         environment(app, migrations(&first)).await;
@@ -246,7 +246,7 @@ async fn goes_on(app: &App, base: &str) {
 #[ignore = "needs a node; run make e2e-full"]
 async fn alembic_migrates_a_database_there_and_back() {
     with_app(async |app| {
-        let base = image::database(app.stage.node.registry()).await.unwrap();
+        let base = image::database(app.cluster.node.registry()).await.unwrap();
         let commands = commands(app, "alembic", &base, "").await;
         serve(app, &base).await;
         let mut rules = migrations(&commands);

@@ -14,8 +14,8 @@ use crate::app::{
     App, REPLICAS, SOON, in_steps, is_phase, nothing_lost, pauses_at, rate, wait_for, weight_of,
     with_app,
 };
+use crate::cluster::{NAMESPACE, RELEASE, Version};
 use crate::film::Film;
-use crate::stage::{NAMESPACE, RELEASE, Version};
 
 mod database; // killed at one write of a promotion with migrations
 mod process; // killed at one write
@@ -120,7 +120,7 @@ async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() 
         app.apply(ObjectKind::Environment, &was_elsewhere()).await;
         let args = ["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"];
         let start = Instant::now();
-        app.stage.helm(&args).await;
+        app.cluster.helm(&args).await;
         eprintln!("uninstalled within {:?}", start.elapsed());
         let left = app.now().await;
         assert!(pauses_at(&left, 20), "{}", left["status"]["message"]);
@@ -135,9 +135,9 @@ async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() 
             .unwrap();
         assert_eq!(app.pods().await, pods, "nothing moves without it");
         let start = Instant::now();
-        app.stage.install(&[]).await;
+        app.cluster.install(&[]).await;
         eprintln!("installed again within {:?}", start.elapsed());
-        app.stage
+        app.cluster
             .helm(&["test", RELEASE, "--namespace", NAMESPACE])
             .await;
         app.until_healthy().await;

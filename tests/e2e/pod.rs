@@ -42,7 +42,7 @@ async fn a_stage_has_its_services_secrets_parameters_and_caches_in_a_restricted_
     with_app(async |app| {
         restrict(app).await;
         let storage = Storage::make(app).await;
-        let registry = app.stage.node.registry();
+        let registry = app.cluster.node.registry();
         let git = GitServer::start_on(registry.rsplit_once(':').unwrap().0.parse().unwrap())
             .await
             .unwrap();

@@ -10,7 +10,7 @@ use slipway::model::key::Key;
 use slipway::model::object::ObjectKind;
 
 use crate::app::{App, NAME, SOON, wait_for, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// Name of the Environment.
 const REVIEW: &str = "review";
@@ -39,7 +39,7 @@ impl Records {
 
     /// A run of the pull request that has passed, with a version of the sample.
     async fn passed(&self, app: &App, version: Version, digit: char) {
-        let (repository, digest) = pinned(app.stage.image(version)).await;
+        let (repository, digest) = pinned(app.cluster.image(version)).await;
         let sha = digit.to_string().repeat(40);
         let name = format!("greeter-{digit}");
         let run = json!({
@@ -128,7 +128,7 @@ async fn until_shown(app: &App, version: Version, digit: char) {
     .await;
     let url = preview["url"].as_str().unwrap();
     let host = url.strip_prefix("http://").unwrap();
-    let gateway = format!("http://{}/", app.stage.node.gateway());
+    let gateway = format!("http://{}/", app.cluster.node.gateway());
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     wait_for("its URL answers with the commit", SOON, async || {
         let answer = http.get(&gateway).header("host", host).send().await;
@@ -161,7 +161,7 @@ fn has_mounts(uids: &[String]) -> bool {
 /// Whoever asks for it finds nothing any more.
 async fn leads_nowhere(app: &App) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let gateway = format!("http://{}/", app.stage.node.gateway());
+    let gateway = format!("http://{}/", app.cluster.node.gateway());
     let host = format!("pr-{NUMBER}.{}", app.host());
     wait_for("its URL leads nowhere", SOON, async || {
         let answer = http.get(&gateway).header("host", &host).send().await;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::app::{REPLICAS, nothing_lost, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]

@@ -11,7 +11,7 @@ use testbed::load::Load;
 use crate::app::{
     App, NAME, REPLICAS, SOON, in_steps, is_phase, is_true, nothing_lost, rate, wait_for, with_app,
 };
-use crate::stage::Version;
+use crate::cluster::Version;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
@@ -34,7 +34,7 @@ async fn with_the_status_wiped_nothing_is_lost_and_nothing_goes_back() {
         wipe_status(app).await;
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
-        let two = app.stage.image(Version::Two);
+        let two = app.cluster.image(Version::Two);
         assert_eq!(app.now().await["status"]["stable"]["images"]["web"], two);
         nothing_lost("status wiped four times", load).await;
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::stage::{NAMESPACE, RELEASE, stage};
+use crate::cluster::{NAMESPACE, RELEASE, cluster};
 
 /// Verb, group, resource and subresource.
 type Right = (String, String, String);
@@ -33,8 +33,8 @@ const OPEN_TO_ALL: &[&str] = &["selfsubjectaccessreviews"];
 #[tokio::test]
 #[ignore = "needs a node, and the other tests before it; run make test"]
 async fn the_operator_did_all_that_it_may_and_nothing_else() {
-    let stage = stage().await;
-    let log = stage
+    let cluster = cluster().await;
+    let log = cluster
         .node
         .control_plane()
         .audit_log_path()
@@ -45,7 +45,7 @@ async fn the_operator_did_all_that_it_may_and_nothing_else() {
     for of in ["manifest", "hooks"] {
         let args = ["get", of, RELEASE, "--namespace", NAMESPACE];
         manifests.push_str("\n---\n");
-        manifests.push_str(&stage.helm(&args).await);
+        manifests.push_str(&cluster.helm(&args).await);
     }
     let granted = granted(&manifests);
     let not_played_yet: BTreeSet<Right> = NOT_PLAYED_YET.iter().map(owned).collect();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
 use crate::app::{App, NAME, REPLICAS, SOON, is_true, nothing_lost, wait_for, weight_of, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// Name of the route of people's.
 const SHOP: &str = "shop";
@@ -120,7 +120,7 @@ const BEFORE: &str = "before";
 /// Pods of people's, and their Service, which selects every pod of the application.
 async fn service_and_pods(app: &App) {
     let container = json!({
-        "name": "web", "image": app.stage.image(Version::One), "env": [{"name": "LINGER_SECONDS", "value": "1"}],
+        "name": "web", "image": app.cluster.image(Version::One), "env": [{"name": "LINGER_SECONDS", "value": "1"}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 5},
     });
     let labels = json!({"app": NAME, "owner": BEFORE});
@@ -249,7 +249,7 @@ async fn install_kinds(app: &App) {
     std::fs::write(&file, testbed::router_crds().await.unwrap()).unwrap();
     let path = file.display().to_string();
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", &path];
-    app.stage.run("kubectl", &apply).await.unwrap();
+    app.cluster.run("kubectl", &apply).await.unwrap();
     let known = [
         "wait",
         "--for=condition=Established",
@@ -257,7 +257,7 @@ async fn install_kinds(app: &App) {
         "-f",
         &path,
     ];
-    app.stage.run("kubectl", &known).await.unwrap();
+    app.cluster.run("kubectl", &known).await.unwrap();
     std::fs::remove_file(file).unwrap();
 }
 

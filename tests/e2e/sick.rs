@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
 use crate::app::{App, REPLICAS, SOON, nothing_lost, rate, wait_for, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// A pod is ready as long as nobody has put this file there.
 const SICK: &str = "/tmp/sick";
@@ -43,7 +43,7 @@ async fn sicken(app: &App, count: usize) {
             "touch",
             SICK,
         ];
-        app.stage.run("kubectl", &exec).await.unwrap();
+        app.cluster.run("kubectl", &exec).await.unwrap();
     }
     app.until("some are not ready", |rollout| {
         rollout["status"]["stable"]["ready"] == json!(REPLICAS - count)

@@ -10,14 +10,14 @@ use slipway::model::object::ObjectKind;
 use testbed::prometheus_rule_crd;
 
 use crate::app::{App, NAME, SOON, nothing_lost, wait_for, with_app};
-use crate::stage::Version;
+use crate::cluster::Version;
 
 /// Time between two looks at rest, and some.
 const A_LOOK: Duration = Duration::from_secs(90);
 
 /// The image of a version by its digest.
 async fn pinned(app: &App, version: Version) -> (String, String) {
-    let image = app.stage.image(version);
+    let image = app.cluster.image(version);
     let (registry, rest) = image.split_once('/').unwrap();
     let (repository, tag) = rest.rsplit_once(':').unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -78,7 +78,7 @@ async fn environment_with(app: &App, slos: Value, more: &Value, of_rollout: &Val
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "live"},
         "spec": {
             "tier": "Staging", "promotion": {"from": {"pipelines": ["shop"]}}, "rollouts": [{"name": NAME}],
-            "metrics": {"prometheus": {"address": format!("http://{}", app.stage.node.prometheus())}},
+            "metrics": {"prometheus": {"address": format!("http://{}", app.cluster.node.prometheus())}},
             "slos": slos, "rollback": {"within": "5m"},
         },
     });
@@ -117,7 +117,7 @@ pub(crate) fn runs(status: &Value, release: &str) -> bool {
 /// The number that Prometheus has of an expression, if any.
 async fn ask(app: &App, query: &str) -> Option<f64> {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let url = format!("http://{}/api/v1/query", app.stage.node.prometheus());
+    let url = format!("http://{}/api/v1/query", app.cluster.node.prometheus());
     let answer = http
         .get(url)
         .query(&[("query", query)])
@@ -270,7 +270,7 @@ async fn rules_of_slos_are_made_kept_and_taken_away() {
             }
         };
         until(app, "the rules are not loaded", A_LOOK, reason("NotLoaded")).await;
-        let node = &app.stage.node;
+        let node = &app.cluster.node;
         node.load_rules(&app.namespace, &rules.to_string())
             .await
             .unwrap();
@@ -300,7 +300,7 @@ async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_th
         let rules = rules
             .to_string()
             .replace(r#""interval":"5m""#, r#""interval":"1s""#);
-        app.stage
+        app.cluster
             .node
             .load_rules(&app.namespace, &rules)
             .await
@@ -320,7 +320,7 @@ async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_th
         says_what_prometheus_says(app).await;
 
         rules_go_with_the_last(app).await;
-        app.stage
+        app.cluster
             .node
             .load_rules(&app.namespace, "groups: []")
             .await

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::app::{
     REPLICAS, SOON, has_condition, is_phase, nothing_lost, wait_for, weight_of, with_app,
 };
-use crate::stage::Version;
+use crate::cluster::Version;
 
 fn strategy(strategy: &Value) -> Value {
     json!({"strategy": strategy})

@@ -130,7 +130,7 @@ async fn release(app: &App) -> Value {
 #[ignore = "needs a node; run make test"]
 async fn what_is_built_is_signed_and_an_environment_takes_nothing_else() {
     with_app(async |app| {
-        let registry = app.stage.node.registry();
+        let registry = app.cluster.node.registry();
         let ((private, public), (_, other)) = (new_key(), new_key());
         keep_key(app, &private).await;
         let bridge = registry.rsplit_once(':').unwrap().0.parse().unwrap();
@@ -176,7 +176,7 @@ async fn what_is_built_is_signed_and_an_environment_takes_nothing_else() {
 #[ignore = "needs a node, and minutes for its programs; run make e2e-full"]
 async fn a_key_service_signs_with_a_key_that_never_leaves_it() {
     with_app(async |app| {
-        let registry = app.stage.node.registry();
+        let registry = app.cluster.node.registry();
         let bridge: Ipv4Addr = registry.rsplit_once(':').unwrap().0.parse().unwrap();
         let vault = Vault::start_on(bridge).await.unwrap();
         let (public, token) = vault.make_key("cosign").await.unwrap();
@@ -226,9 +226,9 @@ async fn a_key_service_signs_with_a_key_that_never_leaves_it() {
 #[ignore = "needs a node, and minutes for its programs; run make e2e-full"]
 async fn an_account_signs_without_a_key_and_another_account_is_not_believed() {
     with_app(async |app| {
-        let registry = app.stage.node.registry();
+        let registry = app.cluster.node.registry();
         let bridge: Ipv4Addr = registry.rsplit_once(':').unwrap().0.parse().unwrap();
-        let cluster = app.stage.node.control_plane();
+        let cluster = app.cluster.node.control_plane();
         let sigstore = Sigstore::start_on(cluster, bridge).await.unwrap();
         trust(app, &sigstore).await;
         let git = GitServer::start_on(bridge.into()).await.unwrap();

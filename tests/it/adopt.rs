@@ -10,9 +10,9 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, RolloutStatus};
 
-use crate::cluster::{Space, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, wait_for, with_namespace};
 use crate::operator::Operator;
-use crate::rollout::{SOON, Subject, stable};
+use crate::rollout::{Subject, stable};
 
 /// A Deployment with a Service and an autoscaler, as people have them.
 struct Workload {

@@ -35,7 +35,7 @@ const GUARDED: &str = "slipway.dev/test-guarded";
 /// Annotation that the policies of a test run refuse when it names their version.
 const PROBE: &str = "slipway.dev/test-probe";
 
-/// Longest wait for something that the API server does by itself.
+/// Longest wait for what is a few steps away: of the API server, or of the operator.
 pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// A namespace for one test.

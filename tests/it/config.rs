@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, RolloutStatus};
 use testbed::scripted::ScriptedGateway;
 
-use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::Operator;
-use crate::rollout::{SOON, Subject, manifest, routed, stable};
+use crate::rollout::{Subject, manifest, routed, stable};
 
 const OLD: &str = "correct-horse";
 const NEW: &str = "battery-staple";

@@ -23,8 +23,7 @@ use serde_json::json;
 use slipway::environment::api::{Deployed, EnvironmentPhase, EnvironmentStatus};
 use slipway::rollout::api::Phase;
 
-use crate::cluster::{wait_for, with_namespace};
-use crate::rollout::SOON;
+use crate::cluster::{SOON, wait_for, with_namespace};
 pub(crate) use shop::{Shop, after};
 use shop::{condition, status_of, steps, told};
 

@@ -19,9 +19,9 @@ use testbed::proxy::{Fault, Injected, Match, Proxy, What};
 use testbed::scripted::{ScriptedGateway, routes};
 use tokio::task::AbortHandle;
 
-use crate::cluster::{Space, config, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, config, wait_for, with_namespace};
 use crate::operator::Operator;
-use crate::rollout::{SOON, Subject, manifest, routed, stable};
+use crate::rollout::{Subject, manifest, routed, stable};
 
 /// Of so many of the last writes of a change it depends on the moment whether they come together or apart.
 const UNSTEADY: u64 = 4;

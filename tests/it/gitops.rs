@@ -23,8 +23,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::task::AbortHandle;
 
-use crate::cluster::{Space, kubeconfig_path, wait_for};
-use crate::rollout::SOON;
+use crate::cluster::{SOON, Space, kubeconfig_path, wait_for};
 
 /// What people put into their argocd-cm.
 fn argocd_cm() -> String {

@@ -14,9 +14,11 @@ use slipway::rollout::api::{Phase, Rollout};
 use tokio::process::Command;
 
 use crate::chart::rendered;
-use crate::cluster::{Space, apply_with, client_of, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{
+    SOON, Space, apply_with, client_of, kubeconfig_path, wait_for, with_namespace,
+};
 use crate::operator::Operator;
-use crate::rollout::{SOON, Subject, manifest, stable};
+use crate::rollout::{Subject, manifest, stable};
 
 /// Label of what a Rollout has.
 const ROLLOUT: &str = "slipway.dev/rollout=api";

@@ -9,9 +9,8 @@ use slipway::pipeline::api::LeftoverReason;
 use slipway::pipeline_run::api::RunPhase;
 use slipway::runner::report::StageReport;
 
-use crate::cluster::{kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, kubeconfig_path, wait_for, with_namespace};
 use crate::pipeline::{Subject, tested};
-use crate::rollout::SOON;
 use crate::supply::Server;
 
 /// Stages that build into a registry, and give what passes a tag that stays.

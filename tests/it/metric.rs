@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, RolloutStatus, Tally};
 use tokio::net::TcpListener;
 
-use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::{Operator, nodes};
 use crate::prometheus::{PASSWORD, Prometheus};
-use crate::rollout::{SOON, Subject, manifest, stable};
+use crate::rollout::{Subject, manifest, stable};
 use crate::server::serve;
 
 /// A Rollout that measures in the background, at 25 % and until somebody says something else.

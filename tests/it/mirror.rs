@@ -13,10 +13,9 @@ use testbed::ControlPlane;
 use testbed::proxy::{Fault, Match, Proxy, What};
 use testbed::scripted::{Rules, ScriptedNodes};
 
-use crate::cluster::{self, Space, wait_for, with_namespace};
+use crate::cluster::{self, SOON, Space, wait_for, with_namespace};
 use crate::environment::shop::{Shop, after, condition};
 use crate::operator::Operator;
-use crate::rollout::SOON;
 
 /// Starting a cluster takes seconds on a machine that has nothing else to do.
 const PATIENCE: Duration = Duration::from_mins(2);

@@ -15,9 +15,8 @@ use slipway::release::api::Release;
 use slipway::runner::report::{SourceReport, StageReport};
 use testbed::git::{GitServer, Repository};
 
-use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::{Operator, nodes};
-use crate::rollout::SOON;
 
 /// A repository, a Pipeline of it, and what its stages do.
 pub(crate) struct Subject {

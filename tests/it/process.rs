@@ -9,9 +9,9 @@ use slipway::rollout::api::Phase;
 use testbed::ControlPlane;
 use testbed::proxy::{Fault, Match, Proxy, What};
 
-use crate::cluster::{config, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, config, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::Operator;
-use crate::rollout::{SOON, Subject, manifest, stable};
+use crate::rollout::{Subject, manifest, stable};
 
 async fn holder(leases: &Api<Lease>) -> Option<String> {
     let lease = leases.get_opt("slipway").await.ok()??;

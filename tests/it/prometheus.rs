@@ -9,8 +9,7 @@ use testbed::programs;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-use crate::cluster::wait_for;
-use crate::rollout::SOON;
+use crate::cluster::{SOON, wait_for};
 
 pub(crate) const PASSWORD: &str = "open sesame";
 /// The hash of it that Prometheus wants: bcrypt.

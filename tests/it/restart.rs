@@ -11,9 +11,9 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 use slipway::rollout::api::{Phase, RolloutStatus};
 
-use crate::cluster::{Space, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, wait_for, with_namespace};
 use crate::operator::Operator;
-use crate::rollout::{SOON, Subject, manifest, routed, stable};
+use crate::rollout::{Subject, manifest, routed, stable};
 use testbed::scripted::ScriptedGateway;
 
 /// Uids of the pods that are not going, and when the last of them was made.

@@ -12,11 +12,8 @@ use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, Rollout, RolloutStatus};
 use testbed::scripted::{ScriptedGateway, routes};
 
-use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::{Operator, nodes};
-
-/// Longest wait for a state that is a few steps away.
-pub(crate) const SOON: Duration = Duration::from_secs(40);
 
 /// A Rollout of `image`, with a router when `routed`, and quick steps.
 pub(crate) fn manifest(image: &str, extra: &Value) -> Rollout {

@@ -12,11 +12,11 @@ use slipway::rollout::api::Phase;
 use testbed::proxy::{Fault, Match, What};
 use testbed::scripted::ScriptedGateway;
 
-use crate::cluster::{Space, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, wait_for, with_namespace};
 
 use crate::fault::proxied;
 use crate::operator::Operator;
-use crate::rollout::{SOON, Subject, manifest, stable};
+use crate::rollout::{Subject, manifest, stable};
 
 /// The objects of people's that carry weights, and where the canary's is in each.
 const CARRIERS: &[(ObjectKind, &str, &str)] = &[

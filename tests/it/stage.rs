@@ -7,9 +7,8 @@ use slipway::pipeline_run::api::{
     CellStatus, PipelineRun, PipelineRunStatus, RunPhase, SkipReason, StagePhase, StageStatus,
 };
 
-use crate::cluster::{kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, kubeconfig_path, wait_for, with_namespace};
 use crate::pipeline::{Subject, tested};
-use crate::rollout::SOON;
 
 fn stage<'a>(status: &'a PipelineRunStatus, name: &str) -> &'a StageStatus {
     status

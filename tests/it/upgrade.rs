@@ -15,10 +15,10 @@ use slipway::rollout::api::{Phase, RolloutStatus};
 use testbed::ControlPlane;
 use testbed::scripted::{Rules, ScriptedGateway, ScriptedNodes};
 
-use crate::cluster::{self, Space, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{self, SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::environment::Shop;
 use crate::operator::Operator;
-use crate::rollout::{SOON, Subject, manifest, routed, stable};
+use crate::rollout::{Subject, manifest, routed, stable};
 
 /// What an earlier version did not have: these fields, which the API server then drops from what is written.
 const NEWER: &[(&str, &[&str])] = &[
@@ -172,6 +172,53 @@ async fn older_definitions_and_those_of_now_again_lose_no_promotion_and_begin_no
     // Figures that were dropped are counted again from the records.
     let counted = |status: &slipway::environment::api::EnvironmentStatus| status.dora.is_some();
     shop.until("production", "figures again", counted).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the programs of a control plane; run make test"]
+async fn an_operator_says_which_fields_older_definitions_lack_until_they_are_there() {
+    let plane = ControlPlane::start_another("older").await.unwrap();
+    let client = plane.client().unwrap();
+    install(&client, &older()).await;
+    let args = ["--no-leader-election"];
+    let operator = Operator::start_with("default", plane.kubeconfig_path(), &args);
+    operator.until_logged("older than this operator").await;
+    for (kind, fields) in [
+        ("Environment", NEWER[0].1),
+        ("Promotion", NEWER[1].1),
+        ("Rollout", NEWER[2].1),
+    ] {
+        for field in fields {
+            let field = format!("{kind} status.{field}");
+            assert!(operator.log().contains(&field), "{field}");
+        }
+    }
+    // It works all the same, and says it to those who ask whether it does.
+    let url = format!("http://{}/readyz", operator.address().await);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ready = http.get(&url).send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+    let said = ready.text().await.unwrap();
+    assert!(
+        said.starts_with("ok\nthe definitions in the cluster are older"),
+        "{said}"
+    );
+
+    install(&client, &current()).await;
+    operator
+        .until_logged("the definitions have every field now")
+        .await;
+    let said = http.get(&url).send().await.unwrap().text().await.unwrap();
+    assert_eq!(said, "ok\n");
+
+    // One that finds them as they should be says nothing of them.
+    let next = Operator::start_with("default", plane.kubeconfig_path(), &args);
+    next.until_logged("the definitions have every field").await;
+    assert!(
+        !next.log().contains("older than this operator"),
+        "{}",
+        next.log()
+    );
 }
 
 /// The operator of the version before, where one was built (`tests/previous.sh`); else that of now, which then is another process

@@ -20,12 +20,11 @@ use tempfile::TempDir;
 use testbed::git::GitServer;
 use testbed::proxy::{Fault, Match, What};
 
-use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::fault::{proxied, stride};
 use crate::operator::Operator;
 use crate::pipeline::Subject;
 use crate::provider::{Gitea, TOKEN, told};
-use crate::rollout::SOON;
 
 /// A shop whose runs make versions.
 struct Shop<'a> {

@@ -1,6 +1,5 @@
 //! From what was found in a cluster to what is missing, and how to mend it. No I/O.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,6 +11,7 @@ use serde_json::Value;
 
 use crate::cli::answer::End;
 use crate::cli::text::{Cell, Palette, Table, Tone};
+use crate::crd::field;
 use crate::environment::api::{Environment, SloState};
 use crate::rollout::api::Rollout;
 
@@ -153,8 +153,7 @@ fn definitions(facts: &Facts) -> Line {
         };
         let known = serde_json::to_value(found).unwrap_or_default();
         let known = known.pointer("/spec/versions/0/schema/openAPIV3Schema");
-        let known = known.map(fields).unwrap_or_default();
-        let lacks = fields(schema).difference(&known).count();
+        let lacks = field::lacking(schema, known.unwrap_or(&Value::Null)).len();
         if lacks > 0 {
             older.push(format!(
                 "{name} lacks {lacks} fields that this plugin knows"
@@ -173,26 +172,6 @@ fn definitions(facts: &Facts) -> Line {
     let count = facts.wanted.len();
     let found = format!("all {count} are there, with every field that this plugin knows");
     line(check, Mark::Ok, found, "")
-}
-
-/// Paths of all fields of a schema.
-fn fields(schema: &Value) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut rest = vec![(String::new(), schema)];
-    while let Some((path, schema)) = rest.pop() {
-        let properties = schema["properties"].as_object();
-        for (name, schema) in properties.into_iter().flatten() {
-            let path = format!("{path}.{name}");
-            rest.push((path.clone(), schema));
-            found.insert(path);
-        }
-        for inner in ["items", "additionalProperties"] {
-            if schema[inner].is_object() {
-                rest.push((format!("{path}[]"), &schema[inner]));
-            }
-        }
-    }
-    found
 }
 
 fn operator(facts: &Facts) -> Line {

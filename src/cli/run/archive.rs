@@ -13,7 +13,7 @@ use tokio::time::interval;
 use crate::archive::Entry;
 use crate::cli::cluster::Server;
 use crate::error::chain;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::receiver::TOKEN_HEADER;
 use crate::receiver::stage::READER_AUDIENCE;
 

@@ -12,7 +12,7 @@
 //! Other lines are for people. It comes from a container that runs people's code: it is cut, and goes nowhere but into
 //! statuses and into environment variables of later commands.
 
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 
 /// Longest text of a line, in bytes.
 const MAX_TEXT: usize = 200;

@@ -12,7 +12,7 @@ use crate::release::api::Release;
 use crate::release::report::TREND;
 
 /// The records of what waits; nothing where nothing does, or no gate asks for them.
-pub fn dossier(seen: &Observed, caches: &Caches) -> Option<Dossier> {
+pub(super) fn dossier(seen: &Observed, caches: &Caches) -> Option<Dossier> {
     let mut gates = seen.spec.protection.gates.iter();
     if !gates.any(|gate| gate.evidence == Some(true)) {
         return None;

@@ -11,7 +11,7 @@ use crate::controller::ReconcileError;
 use crate::model::place::Place;
 
 /// Adds what is known of its mirror, and of its Rollouts where they are not here.
-pub async fn mirror(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
+pub(super) async fn mirror(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
     let home = &seen.key.namespace;
     let wanted = seen.spec.cluster.as_ref().filter(|_| !seen.is_deleted);
     let wanted = wanted.map(|target| target.place(home));

@@ -22,7 +22,7 @@ use crate::pipeline_run::observe::secrets;
 const UNKNOWN: &str = "PreviewsUnknown";
 
 /// Everything that a plan may need of previews. What cannot be read keeps nothing else of the Environment back.
-pub async fn previews(key: &Key, spec: &Previews, cluster: &Cluster) -> Seen {
+pub(super) async fn previews(key: &Key, spec: &Previews, cluster: &Cluster) -> Seen {
     let read = read(key, spec, cluster).await;
     read.unwrap_or_else(|error| blocked(UNKNOWN, chain(&error)))
 }

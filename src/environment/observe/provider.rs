@@ -13,7 +13,10 @@ use crate::promotion::api::PromotionPhase;
 use crate::provider::Provider;
 
 /// Adds the providers of the Pipelines whose Releases matter, while a promotion waits and a gate asks them.
-pub async fn providers(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
+pub(super) async fn providers(
+    seen: &mut Observed,
+    cluster: &Cluster,
+) -> Result<(), ReconcileError> {
     let gates = &seen.spec.protection.gates;
     let asks = gates.iter().any(|gate| gate.commit_status.is_some());
     let is_open = |record: &Record| {
@@ -51,7 +54,10 @@ pub async fn providers(seen: &mut Observed, cluster: &Cluster) -> Result<(), Rec
 }
 
 /// Adds the certificates for the repository that what runs is written back to.
-pub async fn write_back(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
+pub(super) async fn write_back(
+    seen: &mut Observed,
+    cluster: &Cluster,
+) -> Result<(), ReconcileError> {
     let Some(spec) = &seen.spec.write_back else {
         return Ok(());
     };

@@ -20,7 +20,7 @@ use super::rollout::{Answer, rollout_steps};
 use super::ruling::SLIPWAY;
 use super::{Draft, after, shown};
 use crate::model::action::Action;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::promotion::api::{
     PromotionKind, PromotionPhase, PromotionStatus, StepState, StepStatus,
 };

@@ -11,7 +11,7 @@ use super::Draft;
 use super::history::Entry;
 use super::ruling::{SLIPWAY, retried, wished_until};
 use crate::decision::api::DecisionAction;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::promotion::api::{PromotionKind, PromotionSpec, TemplateRef};
 use crate::promotion::incident;
 use crate::release::api::{ImageRef, Release};

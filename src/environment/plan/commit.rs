@@ -12,8 +12,8 @@ use super::external::{MAX_PROBLEM, Said};
 use super::gate::Gates;
 use super::history::Entry;
 use crate::model::action::{Action, Reply, Request};
-use crate::model::condition::truncate;
 use crate::model::span::due_again;
+use crate::model::text::truncate;
 use crate::provider::{CommitState, CommitStatus, PAGE};
 use crate::release::api::Release;
 

@@ -8,7 +8,7 @@ use super::alone::SUPERSEDED;
 use super::candidate::Wish;
 use super::history::Entry;
 use super::{Draft, after, shown};
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::promotion::api::{MigrationPhase, MigrationState, PromotionKind, PromotionPhase};
 use crate::promotion::incident;
 

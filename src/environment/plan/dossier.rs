@@ -110,7 +110,7 @@ mod tests {
     fn asked(world: &World) -> Option<Request> {
         let key = Key::new(NS, "production");
         let environment = world.caches.environments.get(&key).unwrap();
-        let seen = observe::observe(&environment, &world.caches);
+        let seen = observe::cached(&environment, &world.caches);
         let plan = plan::plan(&seen, world.now);
         plan.actions.into_iter().find_map(|action| match action {
             Action::Fetch { key, request } if key.starts_with(GATE) => Some(request),

@@ -23,8 +23,9 @@ use crate::expression::{self, Fact, Scope};
 use crate::metric::placeholder;
 use crate::metric::provider::{self, Credentials, Window};
 use crate::model::action::{Action, Request};
-use crate::model::condition::{self, truncate};
+use crate::model::condition;
 use crate::model::span::due_again;
+use crate::model::text::truncate;
 
 /// What texts of a gate may have in them.
 const PLACEHOLDERS: &str =

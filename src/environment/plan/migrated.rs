@@ -11,7 +11,7 @@ use super::migrate::Waits;
 use super::ruling::SLIPWAY;
 use super::{Draft, Said};
 use crate::model::action::Action;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::promotion::api::{
     MigrationPhase, MigrationState, MigrationStatus, PromotionPhase, StepState,
 };

@@ -11,7 +11,7 @@ use super::Draft;
 use super::gate::has_digest;
 use super::history::Entry;
 use crate::decision::api::DecisionAction;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 
 /// Gates that nobody is let pass.
 const FIRM: &[&str] = &["hold", "source", "signature", "approvals"];

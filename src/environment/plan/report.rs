@@ -3,8 +3,8 @@
 use super::super::api::{Candidate, EnvironmentPhase, RollbackCause};
 use super::history::Entry;
 use super::{Draft, Said, Shown, after};
-use crate::model::condition::truncate;
 use crate::model::plan::Why;
+use crate::model::text::truncate;
 use crate::promotion::api::PromotionPhase;
 
 /// How long a reference may lead nowhere before it is a mistake: people apply things in any order.

@@ -8,7 +8,7 @@ use super::super::api::PromotionMode;
 use super::Draft;
 use super::candidate::Wish;
 use super::history::Entry;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::promotion::api::{PromotionKind, PromotionPhase, TemplateRef};
 
 /// Longest list of names in a sentence, in bytes.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::super::api::{PreviewPhase, PreviewStatus};
 use super::{Draft, Outlook, Run, Shown, Space, copy, name_of};
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 
 /// Previews that a status lists.
 const SHOWN: usize = 50;

@@ -157,7 +157,7 @@ fn certificates_that_are_not_there_are_named() {
     world.settle();
     let key = crate::model::key::Key::new("shop", "staging");
     let environment = world.caches.environments.get(&key).unwrap();
-    let mut seen = crate::environment::observe::observe(&environment, &world.caches);
+    let mut seen = crate::environment::observe::cached(&environment, &world.caches);
     seen.status.write_back = None;
     seen.write_back = Err("there is no ConfigMap ca; create it".into());
     let current = seen.status.current.clone();
@@ -294,7 +294,7 @@ fn nothing_is_written_while_something_is_more_urgent() {
     world.settle();
     let key = crate::model::key::Key::new("shop", "staging");
     let environment = world.caches.environments.get(&key).unwrap();
-    let seen = crate::environment::observe::observe(&environment, &world.caches);
+    let seen = crate::environment::observe::cached(&environment, &world.caches);
     let current = seen.status.current.clone();
     let later = world.now + SignedDuration::from_hours(1);
     assert!(plan(&seen, &current, true, later).action.is_some());

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::model::action::Reply;
-use crate::model::condition::one_line;
+use crate::model::text::one_line;
 
 /// Longest part of an answer that is told, in bytes.
 const MAX_EXCERPT: usize = 200;

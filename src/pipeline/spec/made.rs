@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::before;
 use crate::model::invalid::Invalid;
 use crate::pipeline::api::{PipelineSpec, Stage};
-use crate::pipeline::supply::before;
 
 /// Images and packages of one Release.
 const MAX_MADE: usize = 32;
@@ -97,17 +97,7 @@ fn check_stage(spec: &PipelineSpec, stage: &Stage, path: &str, problems: &mut Ve
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::problems;
-    use super::*;
-    use crate::model::invalid::sentence;
-
-    fn said(stages: &Value) -> String {
-        let spec: PipelineSpec = serde_json::from_value(json!({
-            "source": {"git": {"url": "https://git.example/a.git"}}, "stages": stages,
-        }))
-        .unwrap();
-        sentence(&problems(&spec))
-    }
+    use crate::pipeline::testing::said;
 
     fn script(more: &Value) -> Value {
         let mut stage = json!({"name": "wheel", "type": "Custom", "image": "i", "run": "true"});

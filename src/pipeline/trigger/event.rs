@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::super::api::PipelineSpec;
 use super::{github, gitlab};
-use crate::model::condition::truncate;
 use crate::model::label;
+use crate::model::text::truncate;
 use crate::pipeline_run::api::PullRequest;
 
 /// Who tells.

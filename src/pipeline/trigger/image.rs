@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::super::api::{ImageStatus, ImageTrigger, PipelineSpec};
 use super::Start;
 use crate::model::action::{Reply, Request};
-use crate::model::condition::truncate;
 use crate::model::label;
 use crate::model::secret::SecretKey;
 use crate::model::tagged::TagQuestion;
+use crate::model::text::truncate;
 use crate::oci::manifest::is_digest;
 use crate::pipeline_run::api::TriggerKind;
 

@@ -16,7 +16,7 @@ use super::cells;
 use crate::pipeline::api::{Matrix, PipelineSpec, Stage};
 use crate::pipeline::condition::{self, Facts};
 use crate::pipeline::matrix::{self, Cell};
-use crate::pipeline::supply::before;
+use crate::pipeline::spec::before;
 
 /// Commits of a run's own that are on record: as many as a Release takes.
 const MAX_PUBLISHED: usize = 8;

@@ -5,7 +5,7 @@ use super::super::spec::Step;
 use super::super::step::{Progress, analyse, approve, divide, pause, run, scale};
 use super::change::{MAX_WORDS, step_of};
 use super::{Draft, after};
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 use crate::model::weight::Weight;
 use crate::traffic::Side;
 use crate::traffic::division::Division;

@@ -13,9 +13,9 @@ use super::super::spec::Step;
 use super::Draft;
 use crate::decision::act::Act;
 use crate::decision::api::DecisionAction;
-use crate::model::condition::truncate;
 use crate::model::revision::Revision;
 use crate::model::span::whole_second;
+use crate::model::text::truncate;
 
 /// Decisions that are remembered at most, of the last minute.
 const REMEMBERED: usize = 100;

@@ -12,9 +12,9 @@ use super::super::api::{FailureReason, Stuck};
 use super::super::observed::{SloBurn, Trouble};
 use super::Draft;
 use super::change::MAX_WORDS;
-use crate::model::condition::truncate;
 use crate::model::revision::Revision;
 use crate::model::span::{later, time_of_day};
+use crate::model::text::truncate;
 use crate::model::weight::Weight;
 
 /// How long it may take until a container can be made: the kubelet tries again after 10 to 15 seconds, and a runtime that

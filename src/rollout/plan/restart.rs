@@ -19,13 +19,13 @@ use super::{Draft, after};
 use crate::decision::act::Act;
 use crate::decision::api::DecisionAction;
 use crate::model::action::{Action, Eviction, Outcome};
-use crate::model::condition::truncate;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Why;
 use crate::model::revision::Revision;
 use crate::model::span::time_of_day;
+use crate::model::text::truncate;
 use crate::model::weight::Weight;
 use crate::traffic::Side;
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::facts::{Fate, Outcome, Requests, Version, Violation};
-use super::kubectl::sample;
+use super::sample::sample;
 use super::stage::{APPROVER, DEVELOPER, PRODUCTION, Stage};
 use super::teller::Teller;
 use super::world::{Look, list, number, text};

@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::kubectl::Kubectl;
 use super::stage::{DEVELOPER, FORGE, NAMESPACE};
 use super::world::{list, number, text};
 use crate::gitea::{Api, token_in};
+use crate::kubectl::Kubectl;
 use crate::{operator, process, wait};
 
 /// The host by which the gateway knows it.

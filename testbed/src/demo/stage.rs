@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::forge::Forge;
 use super::key;
-use super::kubectl::{Kubectl, sample};
 use super::repository::Repository;
+use super::sample::sample;
 use super::teller::Teller;
 use super::world::World;
+use crate::kubectl::Kubectl;
 use crate::node::Node;
 use crate::operator::{self, Programs};
 use crate::{image, wait};

@@ -1,8 +1,8 @@
 //! What is told when the story ends where it should not: what the objects say, and the operator.
 
-use super::kubectl::Kubectl;
 use super::stage::NAMESPACE;
 use super::teller::Teller;
+use crate::kubectl::Kubectl;
 use crate::operator;
 
 /// Tells everything that may help. What cannot be had is left out.

@@ -17,19 +17,17 @@ mod requirements;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::control_plane::{ControlPlane, components, unique};
-use crate::programs;
+use crate::kubectl::Kubectl;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::site::{self, Site};
+use crate::{programs, web};
 pub use alertmanager::Alertmanager;
 
 /// The bridge's address, and every server's.
@@ -239,42 +237,18 @@ fn claim_machine(site: &mut Site, root: &Path) -> Result<()> {
 
 /// Applies manifests the way a user does.
 async fn apply(site: &Site, manifests: &str) -> Result<()> {
-    kubectl(
-        site,
-        &["apply", "--server-side", "--force-conflicts", "-f", "-"],
-        manifests,
-    )
-    .await
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    kubectl(site, &apply, manifests).await
 }
 
 /// Runs kubectl as the administrator.
 async fn kubectl(site: &Site, args: &[&str], input: &str) -> Result<()> {
-    let mut child = Command::new(programs::path_of("kubectl")?)
-        .arg(format!("--kubeconfig={}", site.arg("kubeconfig")))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes()).await?;
-    }
-    let output = child.wait_with_output().await?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "kubectl {}: {}",
-        args.join(" "),
-        said.trim()
-    );
-    Ok(())
+    let admin = Kubectl::new(&site.path("kubeconfig"));
+    admin.run(args, input).await.map(drop)
 }
 
 /// Asks a server of ours by plain http whether it is well.
 async fn http_ok(url: &str) -> Result<()> {
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let status = http.get(url).send().await?.status();
-    ensure!(status.is_success(), "{url} answers {status}");
-    Ok(())
+    web::is_well(&http, url).await
 }

@@ -10,9 +10,9 @@ use testbed::proxy::{Fault, Match, Proxy, What};
 
 use super::process::{Operator, without_pods};
 use crate::app::{App, with_app};
+use crate::cluster::{NAMESPACE, Version};
 use crate::migrate::{self, MIGRATED, PASSWORD};
 use crate::slo::{release, runs, until};
-use crate::stage::{NAMESPACE, Version};
 
 /// Writes between two of which an operator is killed; each round takes some ten seconds.
 const STRIDE: usize = 2;
@@ -52,14 +52,14 @@ async fn sql(app: &App, text: &str) -> String {
     ];
     let exec = ["exec", "--namespace", &app.namespace, "db", "--"];
     let args: Vec<&str> = exec.into_iter().chain(psql).collect();
-    app.stage.run("kubectl", &args).await.unwrap()
+    app.cluster.run("kubectl", &args).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make e2e-full"]
 async fn killed_after_any_write_it_migrates_a_database_once() {
     with_app(async |app| {
-        let image = image::database(app.stage.node.registry()).await.unwrap();
+        let image = image::database(app.cluster.node.registry()).await.unwrap();
         migrate::serve(app, &image).await;
         sql(app, "CREATE TABLE done (release text, word text)").await;
         let environment = json!({

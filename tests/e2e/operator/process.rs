@@ -19,7 +19,7 @@ use crate::app::{
     App, NAME, REPLICAS, SOON, is_full, is_phase, is_true, nothing_lost, wait_for, weight_of,
     with_app,
 };
-use crate::stage::{NAMESPACE, RELEASE, Version};
+use crate::cluster::{NAMESPACE, RELEASE, Version};
 
 /// Writes of a change: a few more than there are.
 const WRITES: u64 = 45;

@@ -20,14 +20,14 @@ use tokio::net::TcpListener;
 
 use super::access::{Person, in_cluster};
 use super::server::Local;
-use crate::cluster::{OPERATOR, Space, client_of, wait_for};
+use crate::cluster::{OPERATOR, SOON, Space, client_of, wait_for};
 use crate::environment::shop::condition;
 use crate::environment::{Shop, after};
 use crate::operator::Operator;
 use crate::pipeline::{self, tested};
 use crate::policy::count::operate;
 use crate::policy::{APPROVER, VIEWER, bind, bind_to, grant, object, permitted};
-use crate::rollout::{SOON, Subject, manifest, routed};
+use crate::rollout::{Subject, manifest, routed};
 
 /// How many Rollouts a crowd is.
 const CROWD: usize = 1000;

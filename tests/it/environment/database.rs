@@ -12,10 +12,9 @@ use slipway::rollout::api::RiskLevel;
 use testbed::scripted::{SCRIPT_ANNOTATION, ScriptedGateway};
 
 use super::shop::{Shop, status_of};
-use crate::cluster::{Space, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, wait_for, with_namespace};
 use crate::fault::Trail;
 use crate::operator::nodes;
-use crate::rollout::SOON;
 
 /// Staging runs one Release, and then the next.
 async fn bring_two(shop: &Shop) {

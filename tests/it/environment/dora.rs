@@ -5,9 +5,8 @@ use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 
 use super::shop::Shop;
-use crate::cluster::{kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, kubeconfig_path, wait_for, with_namespace};
 use crate::plugin::{plugin, text, told};
-use crate::rollout::SOON;
 
 /// What the plugin says of the last week, but for the time.
 async fn said(namespace: &str) -> Value {

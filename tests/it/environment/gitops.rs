@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use slipway::promotion::api::Promotion;
 
 use super::shop::Shop;
-use crate::cluster::{Space, wait_for, with_namespace};
-use crate::rollout::SOON;
+use crate::cluster::{SOON, Space, wait_for, with_namespace};
 
 /// What tools put on what they apply, and look for when they prune.
 const TRACKING: [&str; 3] = [

@@ -9,10 +9,9 @@ use slipway::rollout::api::Phase;
 use testbed::proxy::{Fault, Injected, Match, Proxy, What, Write};
 
 use super::shop::{Shop, told};
-use crate::cluster::{Space, with_namespace};
+use crate::cluster::{SOON, Space, with_namespace};
 use crate::fault::{proxied, stride};
 use crate::operator::Operator;
-use crate::rollout::SOON;
 
 /// A shop whose staging runs `shop-1`, and whose operator talks to the API server through a proxy.
 struct Proxied {

@@ -13,10 +13,9 @@ use testbed::scripted::ScriptedGateway;
 
 use super::promotion::site;
 use super::shop::{Shop, status_of, steps};
-use crate::cluster::{Space, apply_with, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, apply_with, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::{Operator, nodes};
 use crate::pipeline::tested;
-use crate::rollout::SOON;
 
 /// The objects of a sample, with these texts in the place of others.
 fn objects(space: &Space, file: &str, outside: &[(&str, &str)]) -> Vec<Value> {

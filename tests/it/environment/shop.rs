@@ -15,9 +15,8 @@ use slipway::release::api::Release;
 use slipway::rollout::api::{Phase, Rollout, RolloutStatus};
 use testbed::scripted::SCRIPT_ANNOTATION;
 
-use crate::cluster::{Space, wait_for};
+use crate::cluster::{SOON, Space, wait_for};
 use crate::operator::{Operator, nodes};
-use crate::rollout::SOON;
 
 /// Environments with a Rollout each, and Releases of a Pipeline `shop` that the test writes by hand.
 pub(crate) struct Shop {

@@ -8,8 +8,7 @@ use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 
 use super::shop::Shop;
-use crate::cluster::{Space, wait_for, with_namespace};
-use crate::rollout::SOON;
+use crate::cluster::{SOON, Space, wait_for, with_namespace};
 
 /// Grace of the pods of a Rollout's revisions that have any, in seconds.
 async fn graces(space: &Space, rollout: &str) -> BTreeMap<String, i64> {

@@ -14,11 +14,11 @@ use slipway::rollout::api::Phase;
 use testbed::scripted::ScriptedGateway;
 
 use super::{Recorder, argocd_cm, gitops};
-use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::environment::{Shop, after};
 use crate::operator::Operator;
 use crate::pipeline::{self, tested};
-use crate::rollout::{SOON, kubectl_waits, manifest};
+use crate::rollout::{kubectl_waits, manifest};
 
 /// A row of the table.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use slipway::environment::api::EnvironmentPhase;
 use slipway::rollout::api::Phase;
 
 use super::{Folder, Tool};
-use crate::cluster::{Space, with_namespace};
+use crate::cluster::{SOON, Space, wait_for, with_namespace};
 use crate::environment::{Shop, after};
 
 /// An object as people keep it in Git.
@@ -136,7 +136,7 @@ async fn play(space: &Space, tool: Tool) {
     assert_eq!(shop.records("production").await.len(), 1);
     let serves = (Some(shop.image(1)), Some(Phase::Healthy));
     shop.until_runs("production", 1).await;
-    crate::cluster::wait_for("as before", crate::rollout::SOON, async || {
+    wait_for("as before", SOON, async || {
         (shop.serves("production").await == serves).then_some(())
     })
     .await;

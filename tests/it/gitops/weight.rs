@@ -8,9 +8,9 @@ use slipway::rollout::api::{Phase, RolloutStatus};
 use testbed::scripted::{ScriptedGateway, routes};
 
 use super::{Folder, Tool, argocd_cm, gitops};
-use crate::cluster::{Space, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, wait_for, with_namespace};
 use crate::operator::Operator;
-use crate::rollout::{SOON, Subject, manifest, stable};
+use crate::rollout::{Subject, manifest, stable};
 
 fn route(annotations: &Value) -> Value {
     let backend = |name: &str, weight: u8| json!({"name": name, "port": 80, "weight": weight});

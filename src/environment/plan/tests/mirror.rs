@@ -320,7 +320,7 @@ fn an_operator_plans_nothing_for_a_mirror_and_leaves_its_status() {
     });
     let mirror: Environment = serde_json::from_value(mirror).unwrap();
     let before = serde_json::to_value(&mirror.status).unwrap();
-    let seen = observe::observe(&Arc::new(mirror), &Caches::default());
+    let seen = observe::cached(&Arc::new(mirror), &Caches::default());
     let plan = plan::plan(&seen, NOW);
     assert!(plan.actions.is_empty() && plan.wake.is_none(), "{plan:?}");
     let after = status::status(&seen, &plan, &Outcome::default(), NOW);

@@ -11,7 +11,7 @@ use super::{Parts, push};
 use crate::git::refs::tag_of;
 use crate::model::secret::SecretKey;
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
-use crate::pipeline::supply::before;
+use crate::pipeline::spec::before;
 use crate::pipeline_run::api::{ArtifactKind, PipelineRunStatus, TriggerKind};
 use crate::pipeline_run::observed::Observed;
 use crate::pipeline_run::render::At;

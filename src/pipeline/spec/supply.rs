@@ -1,15 +1,18 @@
 //! What is wrong with stages that are about images and packages. No I/O.
 
-use std::collections::BTreeSet;
-
-use super::api::{PipelineSpec, Stage, StageType};
+use super::before;
 use crate::model::invalid::Invalid;
+use crate::pipeline::api::{PipelineSpec, Stage, StageType};
 
 /// Images of one stage: its report has to fit into a termination message.
 const MAX_IMAGES: usize = 8;
 
 /// What keeps an SBOM or Sign stage from being run.
-pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> String) -> Vec<Invalid> {
+pub(super) fn problems(
+    spec: &PipelineSpec,
+    stage: &Stage,
+    path: &dyn Fn(&str) -> String,
+) -> Vec<Invalid> {
     let mut problems = Vec::new();
     let builds = spec.stages.iter();
     let builds = builds.filter(|other| other.type_ == StageType::Build);
@@ -88,35 +91,11 @@ fn nameless(path: &dyn Fn(&str) -> String) -> Invalid {
     Invalid::new(path(".pod.serviceAccountName"), problem)
 }
 
-/// The stages that a stage needs, directly or over others.
-pub fn before<'a>(spec: &'a PipelineSpec, stage: &'a Stage) -> BTreeSet<&'a str> {
-    let mut found: BTreeSet<&str> = BTreeSet::new();
-    let mut open: Vec<&Stage> = vec![stage];
-    while let Some(stage) = open.pop() {
-        for name in &stage.needs {
-            if found.insert(name) {
-                open.extend(spec.stages.iter().find(|other| other.name == *name));
-            }
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::spec;
-    use super::*;
-    use crate::model::invalid::sentence;
-
-    fn said(stages: &Value) -> String {
-        let spec: PipelineSpec = serde_json::from_value(json!({
-            "source": {"git": {"url": "https://git.example/a.git"}}, "stages": stages,
-        }))
-        .unwrap();
-        sentence(&spec::problems(&spec))
-    }
+    use crate::pipeline::testing::said;
 
     fn build(name: &str) -> Value {
         json!({"name": name, "type": "Build", "build": {"image": format!("r.example/{name}")}})

@@ -11,7 +11,7 @@ pub(crate) use testbed::operator::{NAMESPACE, RELEASE};
 
 /// What every test needs.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Cluster {
     pub(crate) node: Node,
     images: [String; 3],
 }
@@ -44,13 +44,13 @@ impl Version {
     }
 }
 
-/// The stage, set on first use.
-pub(crate) async fn stage() -> &'static Stage {
-    static STAGE: OnceCell<Stage> = OnceCell::const_new();
-    STAGE.get_or_init(Stage::set).await
+/// The cluster, set up on first use.
+pub(crate) async fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+    CLUSTER.get_or_init(Cluster::set).await
 }
 
-impl Stage {
+impl Cluster {
     async fn set() -> Self {
         let node = Node::start("e2e").await.unwrap();
         let python = image::base::debian(node.registry()).await.unwrap();
@@ -58,12 +58,12 @@ impl Stage {
         for version in Version::ALL {
             images.push(build_sample(node.registry(), &python, version).await);
         }
-        let stage = Self {
+        let cluster = Self {
             node,
             images: images.try_into().unwrap(),
         };
-        stage.install(&[]).await;
-        stage
+        cluster.install(&[]).await;
+        cluster
     }
 
     /// A client with all rights. One per test: it belongs to the test's runtime.
