@@ -31,6 +31,11 @@ fn reason(world: &World) -> String {
     last(world).reason.unwrap()
 }
 
+fn reason_of_last(world: &World) -> Option<String> {
+    let all = world.promotions_of("production");
+    all.last()?.status.clone()?.reason
+}
+
 #[test]
 fn a_database_is_looked_at_backed_up_changed_and_verified_before_traffic_moves() {
     let mut world = shop();
@@ -227,6 +232,36 @@ fn a_failure_that_is_left_to_people_is_stuck() {
     world.decide("bob", "Retry", "production", &json!({}));
     approve(&mut world, 1);
     assert_eq!(world.serves("production-api"), Some(1));
+}
+
+#[test]
+fn a_retry_right_after_a_failure_counts_although_its_incident_is_resolved_in_the_same_second() {
+    let mut world = shop();
+    world.plays.insert("verify", Play::Exit(1));
+    world.release(1, Nature::Good);
+    world.settle();
+    let release = json!({"release": "shop-1"});
+    world.decide("alice", "Approve", "production", &release);
+    for _ in 0..100 {
+        world.settle_once();
+        if reason_of_last(&world).is_some_and(|reason| reason == "MigrationFailed") {
+            break;
+        }
+    }
+    let open = last(&world).incidents;
+    assert!(open[0].resolved_at.is_none(), "{open:?}");
+    world.plays.clear();
+    // A Decision comes a second later, but for this one.
+    world.tick(-1);
+    world.decide("bob", "Retry", "production", &json!({}));
+    world.settle();
+    let told = world.told("production");
+    let expected = ["Promote shop-1 Failed", "Promote shop-1 AwaitingApproval"];
+    assert_eq!(told, expected);
+    let records = world.promotions_of("production");
+    let status = records[0].status.clone().unwrap();
+    let resolved = status.incidents[0].resolved_at.as_ref();
+    assert_eq!(resolved.map(|at| at.0), status.finished_at.map(|at| at.0));
 }
 
 #[test]
