@@ -67,7 +67,8 @@ async fn killed_twice(app: &App, pods: &App) {
 async fn until_there(app: &App, count: u64) {
     let what = format!("{count} pods of the change");
     app.until(&what, |rollout| {
-        is_phase(rollout, "Progressing")
+        // Without steps it takes over from its first pod on.
+        is_phase(rollout, "Promoting")
             && rollout["status"]["canary"]["ready"].as_u64() >= Some(count)
     })
     .await;

@@ -101,7 +101,8 @@ async fn aborted_and_superseded(app: &App, extra: &Value) {
     let one_serves = || {
         app.until("one pod of it serves, and not all", |rollout| {
             let of = |side: &str| rollout["status"][side]["ready"].as_u64().unwrap_or(0);
-            is_phase(rollout, "Progressing") && of("canary") >= 1 && of("stable") >= 1
+            // Without steps it takes over from its first pod on.
+            is_phase(rollout, "Promoting") && of("canary") >= 1 && of("stable") >= 1
         })
     };
     app.ask_for(Version::One, extra).await;
