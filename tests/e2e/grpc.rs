@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use reqwest::header::{CONTENT_TYPE, TE};
+use reqwest::header::{CONTENT_TYPE, HeaderValue, TE};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use tokio::sync::watch;
@@ -58,7 +58,7 @@ impl Caller {
             .no_proxy()
             .http2_prior_knowledge()
             .timeout(Duration::from_secs(10))
-            .pool_max_idle_per_host(if keeps_connections { 1 } else { 0 })
+            .pool_max_idle_per_host(usize::from(keeps_connections))
             .resolve(&app.host(), gateway)
             .build()
             .unwrap();
@@ -81,7 +81,7 @@ impl Caller {
         let trailers = body.trailers().cloned().unwrap_or_default();
         let status = trailers.get("grpc-status");
         let message = body.to_bytes();
-        match (status.map(|status| status.as_bytes()), message.get(5..)) {
+        match (status.map(HeaderValue::as_bytes), message.get(5..)) {
             (Some(b"0"), Some(revision)) => Ok(String::from_utf8_lossy(revision).into_owned()),
             _ => Err(format!("{head:?} {trailers:?} {message:?}")),
         }
