@@ -259,8 +259,12 @@ fn a_retry_right_after_a_failure_counts_although_its_incident_is_resolved_in_the
         let is_open = incidents.iter().any(|one| one.resolved_at.is_none());
         is_open && reason_of_last(world).as_deref() == Some("MigrationFailed")
     };
-    let mut worlds = (0..100).map(interrupted);
-    let mut world = worlds.find(is_between).unwrap();
+    let mut writes = 1..100;
+    let end = writes.find(|writes| is_between(&interrupted(*writes)));
+    // The Decision is older than the last write of the record, as one is that is made before the incident is resolved, and
+    // heard of after it.
+    let mut world = interrupted(end.unwrap() - 1);
+    assert_eq!(reason_of_last(&world).as_deref(), Some("Migrating"));
     world.plays.clear();
     // A Decision comes a second later, but for this one.
     world.tick(-1);
