@@ -65,7 +65,7 @@ api() {
 # all share; the longest only where there is time for them. What the operator did is compared with what it may do after everything else.
 node() {
     export -f e2e
-    local long='back::aborted_at_each_step sick:: strategy::stable_goes operator::process:: operator::database:: operator::when_its_pod'
+    local long='back::aborted_at_each_step strategy::auto_takes sick:: strategy::stable_goes operator::process:: operator::database:: operator::when_its_pod'
     long+=' slo::a_promotion slo::a_change compare::a_canary_as_ill analysis::no_requests analysis::a_value_that_flaps'
     long+=' fault::a_re build::the_same_commit change::the_size change::a_newer config::an_autoscaler strategy::people_hold'
     long+=' library:: migrate::alembic gitops::a_service supply::a_key_service supply::an_account'

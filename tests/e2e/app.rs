@@ -261,6 +261,14 @@ impl App {
         serde_json::to_value(rollout).unwrap()
     }
 
+    /// How its changes have ended, the last one first.
+    pub(crate) async fn ends(&self) -> Vec<String> {
+        let history = self.now().await["status"]["history"].clone();
+        let ends = history.as_array().into_iter().flatten();
+        ends.map(|end| end["result"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// Records every state of the Rollout.
     pub(crate) async fn film(&self) -> Film {
         Film::of(&self.api(ObjectKind::Rollout), NAME).await

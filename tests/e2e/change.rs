@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kube::api::{ListParams, Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use slipway::model::object::ObjectKind;
 
 use crate::app::{
@@ -28,8 +28,7 @@ async fn a_newer_version_takes_the_place_of_one_that_is_under_way() {
         app.ask_for(Version::Bad, &in_steps()).await;
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
-        let results = results(&app.now().await);
-        assert_eq!(results, ["Promoted", "Superseded"]);
+        assert_eq!(app.ends().await, ["Promoted", "Superseded"]);
         let weights = route.changes_since(asked, weight_of);
         assert_eq!(weights, [0, 20, 50, 100, 0], "stable has everything first");
         let idle = route.first_since(asked, |route| weight_of(route) == Some(0));
@@ -55,21 +54,10 @@ async fn taken_back_in_the_middle_of_a_change_the_old_version_serves_on() {
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
         assert_eq!(app.pods().await, before, "the same pods");
-        assert_eq!(results(&app.now().await), ["Superseded"]);
+        assert_eq!(app.ends().await, ["Superseded"]);
         nothing_lost("a change taken back", load).await;
     })
     .await;
-}
-
-fn results(rollout: &Value) -> Vec<String> {
-    let history = rollout["status"]["history"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    history
-        .iter()
-        .map(|ending| ending["result"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

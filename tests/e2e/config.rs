@@ -11,6 +11,7 @@ use slipway::model::object::ObjectKind;
 
 use crate::app::{App, NAME, REPLICAS, SOON, in_steps, nothing_lost, wait_for, with_app};
 use crate::cluster::Version;
+use crate::film::Film;
 
 /// Names of copies, with one of their values.
 async fn copies(app: &App, kind: ObjectKind) -> Vec<(String, Value)> {
@@ -114,7 +115,7 @@ async fn edited_and_taken_back(kind: ObjectKind) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
-async fn an_autoscaler_raises_the_size_in_the_middle_of_a_change() {
+async fn an_autoscaler_changes_the_size_both_ways_in_the_middle_of_a_change() {
     with_app(async |app| {
         let mut extra = in_steps();
         extra["strategy"]["steps"][1] = json!({"pause": {}});
@@ -122,37 +123,68 @@ async fn an_autoscaler_raises_the_size_in_the_middle_of_a_change() {
         let load = app.load().await;
         app.ask_for(Version::Two, &extra).await;
         app.until_paused_at(20).await;
-        let scalers: Api<HorizontalPodAutoscaler> =
-            Api::namespaced(app.client.clone(), &app.namespace);
-        let kind = ObjectKind::Rollout.api_resource();
-        let wanted = app.autoscaler(&kind, (REPLICAS + 2, REPLICAS + 3));
-        let params = PatchParams::apply("people").force();
-        scalers
-            .patch(NAME, &params, &Patch::Apply(&wanted))
-            .await
-            .unwrap();
-        wait_for("the autoscaler has written the size", SOON, async || {
-            let size = app.now().await["spec"]["replicas"].clone();
-            if size == json!(REPLICAS + 2) {
-                Ok(())
-            } else {
-                Err(size.to_string())
-            }
-        })
-        .await;
+        scaled(app, (REPLICAS + 2, REPLICAS + 3), REPLICAS + 2).await;
         app.until("stable at the new size", |rollout| {
             rollout["status"]["stable"]["ready"] == json!(REPLICAS + 2)
         })
         .await;
-        let known = scalers.get(NAME).await.unwrap().status.unwrap();
+        let known = scalers(app).get(NAME).await.unwrap().status.unwrap();
         let counted = known.current_replicas.unwrap_or_default();
         assert!(counted >= i32::try_from(REPLICAS).unwrap(), "{known:?}");
+        // Fewer pods wait: each revision has to be able to take everything.
+        scaled(app, (1, REPLICAS - 1), REPLICAS - 1).await;
+        app.until("a word about the smaller size", |rollout| {
+            let message = rollout["status"]["message"].as_str().unwrap_or_default();
+            let words = format!("spec.replicas went down to {}", REPLICAS - 1);
+            message.contains(&words) && rollout["status"]["stable"]["ready"] == json!(REPLICAS + 2)
+        })
+        .await;
+        let film = app.film().await;
         app.decide("Resume").await;
         app.until_healthy().await;
-        app.until_pods(REPLICAS + 2).await;
-        nothing_lost("a change while an autoscaler raises the size", load).await;
+        app.until_pods(REPLICAS - 1).await;
+        stayed_while_shared(&film);
+        nothing_lost("a change while an autoscaler changes the size", load).await;
     })
     .await;
+}
+
+fn scalers(app: &App) -> Api<HorizontalPodAutoscaler> {
+    Api::namespaced(app.client.clone(), &app.namespace)
+}
+
+/// Has an autoscaler keep the number of pods within bounds, and waits until it has written a size.
+async fn scaled(app: &App, bounds: (usize, usize), size: usize) {
+    let wanted = app.autoscaler(&ObjectKind::Rollout.api_resource(), bounds);
+    let params = PatchParams::apply("people").force();
+    scalers(app)
+        .patch(NAME, &params, &Patch::Apply(&wanted))
+        .await
+        .unwrap();
+    wait_for("the autoscaler has written the size", SOON, async || {
+        let now = app.now().await["spec"]["replicas"].clone();
+        if now == json!(size) {
+            Ok(())
+        } else {
+            Err(now.to_string())
+        }
+    })
+    .await;
+}
+
+/// As long as both revisions got requests, stable kept the pods that it had.
+fn stayed_while_shared(film: &Film) {
+    let fewer = film.first(|rollout| {
+        let status = &rollout["status"];
+        let is_shared = (1..100).contains(&status["weights"]["canary"].as_u64()?);
+        let is_less = status["stable"]["replicas"].as_u64()? < u64::try_from(REPLICAS + 2).ok()?;
+        (is_shared && is_less).then(|| status.clone())
+    });
+    assert!(
+        fewer.is_none(),
+        "{:#}",
+        json!(fewer.map(|(_, status)| status))
+    );
 }
 
 /// People's ConfigMaps are not touched.

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use reqwest::header::{COOKIE, HOST, SET_COOKIE};
 use serde_json::{Value, json};
+use testbed::load::Load;
 
 use crate::app::{App, REPLICAS, SOON, nothing_lost, rate, share, with_app};
 use crate::cluster::Version;
@@ -52,6 +53,7 @@ async fn copies_reach_the_canary_alone_and_sessions_stay_while_the_weight_moves(
         );
         let seen = after.revisions.get(Version::Two.name());
         assert_eq!(seen, None, "nobody sees an answer to a copy");
+        given_up_among_copies(app, &load, canary).await;
 
         app.decide("Resume").await;
         app.until_paused_at(50).await;
@@ -94,12 +96,37 @@ async fn copies_reach_the_canary_alone_and_sessions_stay_while_the_weight_moves(
     .await;
 }
 
+/// An abort ends the copies; then it is tried again.
+async fn given_up_among_copies(app: &App, load: &Load, canary: &str) {
+    app.decide("Abort").await;
+    app.until_rolled_back().await;
+    // Envoy hears of it a moment after Envoy Gateway says so.
+    let second = u64::from(rate());
+    let settled = load.stats().answered + second;
+    load.until(SOON, |stats| stats.answered >= settled)
+        .await
+        .unwrap();
+    let had = requests(app, canary).await;
+    load.until(SOON, |stats| stats.answered >= settled + second)
+        .await
+        .unwrap();
+    let now = requests(app, canary).await;
+    assert!(now <= had, "{now} after {had}: copies go on");
+    app.until_pods(REPLICAS).await;
+    app.decide("Retry").await;
+    app.until_paused_at(0).await;
+}
+
 /// Requests that the pods of a revision have answered, as they count them themselves.
 async fn requests(app: &App, revision: &str) -> u64 {
     let pods: Api<Pod> = Api::namespaced(app.client.clone(), &app.namespace);
     let of = ListParams::default().labels(&format!("slipway.dev/revision={revision}"));
     let mut count = 0;
     for pod in pods.list(&of).await.unwrap() {
+        // One that is ending may not listen any more.
+        if pod.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
         let address = pod.status.and_then(|status| status.pod_ip).unwrap();
         let url = format!("http://{address}:8080/metrics");
         let text = http().get(url).send().await.unwrap().text().await.unwrap();

@@ -29,6 +29,7 @@ mod deletion; // a Rollout that goes in the middle of a change
 mod envoy; // copies and sessions, with Envoy
 mod fault; // what is taken from stages: pods, processes, repositories, registries
 mod gitops; // Argo CD and Flux, which take back what is written into objects of people's
+mod grpc; // calls of gRPC, and their route
 mod hostile; // names that are commands, on their way into pods
 mod incident; // alerts of a real Alertmanager, and the way back from them
 mod keep; // what gets too old, and what is stopped

@@ -16,6 +16,7 @@ use crate::app::{
 };
 use crate::cluster::{NAMESPACE, RELEASE, Version};
 use crate::film::Film;
+use crate::ratio::{by_pods, start_by_pods};
 
 mod database; // killed at one write of a promotion with migrations
 mod process; // killed at one write
@@ -23,22 +24,52 @@ mod process; // killed at one write
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
 async fn killed_in_the_middle_of_a_canary_it_goes_on() {
-    with_app(async |app| {
-        app.start(Version::One, &in_steps()).await;
-        let film = app.film().await;
-        let load = app.load().await;
-        app.ask_for(Version::Two, &in_steps()).await;
-        app.until_paused_at(20).await;
-        kill_process(&leader(&app.client).await);
-        app.until_paused_at(50).await;
-        app.until("Promoting", |rollout| is_phase(rollout, "Promoting"))
-            .await;
-        kill_process(&leader(&app.client).await);
+    with_app(async |app| with_app(async |pods| killed_twice(app, pods).await).await).await;
+}
+
+/// In the middle of a canary, and of a rolling change without a router at the same time.
+async fn killed_twice(app: &App, pods: &App) {
+    let mut steps = in_steps();
+    steps["strategy"]["steps"][1] = json!({"pause": {}});
+    steps["strategy"]["steps"][3] = json!({"pause": {"for": "1s"}});
+    // What has to be ready for a while is not over before the operator is dead.
+    let mut rolling = by_pods(&json!({"type": "Rolling"}));
+    rolling["minReadySeconds"] = 3.into();
+    tokio::join!(
+        app.start(Version::One, &steps),
+        start_by_pods(pods, &rolling)
+    );
+    let films = (app.film().await, pods.film().await);
+    let (load, beside) = (app.load().await, pods.load().await);
+    app.ask_for(Version::Two, &steps).await;
+    pods.ask_for(Version::Two, &rolling).await;
+    tokio::join!(app.until_paused_at(20), until_there(pods, 1));
+    kill_process(&leader(&app.client).await);
+    until_there(pods, 2).await;
+    app.decide("Resume").await;
+    app.until_paused_at(50).await;
+    app.until("Promoting", |rollout| is_phase(rollout, "Promoting"))
+        .await;
+    kill_process(&leader(&app.client).await);
+    for app in [app, pods] {
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
-        nothing_rolled_back(&film);
-        nothing_lost("an operator killed twice", load).await;
-        ready(app).await;
+        assert_eq!(app.ends().await, ["Promoted"]);
+    }
+    nothing_rolled_back(&films.0);
+    nothing_rolled_back(&films.1);
+    nothing_lost("an operator killed twice", load).await;
+    nothing_lost("an operator killed twice, by numbers of pods", beside).await;
+    ready(app).await;
+}
+
+/// Waits until a change without a router has this many pods that serve.
+async fn until_there(app: &App, count: u64) {
+    let what = format!("{count} pods of the change");
+    app.until(&what, |rollout| {
+        // Without steps it takes over from its first pod on.
+        is_phase(rollout, "Promoting")
+            && rollout["status"]["canary"]["ready"].as_u64() >= Some(count)
     })
     .await;
 }
@@ -46,34 +77,52 @@ async fn killed_in_the_middle_of_a_canary_it_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
 async fn when_its_pod_vanishes_another_one_takes_over_within_fifteen_seconds() {
-    with_app(async |app| {
-        ready(app).await;
-        app.start(Version::One, &in_steps()).await;
-        let (film, route) = (app.film().await, app.film_route().await);
-        let load = app.load().await;
-        app.ask_for(Version::Two, &in_steps()).await;
-        app.until_paused_at(20).await;
-        let gone = leader(&app.client).await;
-        let at_once = DeleteParams::default().grace_period(0);
-        pods(app).delete(&gone, &at_once).await.unwrap();
-        // Whatever kills a node's pod without a word kills its process too.
-        kill_process(&gone);
-        let took = next_leader(app, &gone).await;
-        eprintln!("after a crash the next one leads within {took:?}");
-        assert!(took < Duration::from_secs(15), "{took:?}");
-        app.until_healthy().await;
-        app.until_pods(REPLICAS).await;
-        nothing_rolled_back(&film);
-        let weights: Vec<u64> = route
-            .frames()
-            .iter()
-            .filter_map(|f| weight_of(&f.object))
-            .collect();
-        assert!(weights.contains(&50), "no step is left out: {weights:?}");
-        nothing_lost("an operator's pod that vanished", load).await;
-        ready(app).await;
-    })
+    with_app(async |app| with_app(async |pods| vanished(app, pods).await).await).await;
+}
+
+/// In the middle of a canary, and of one without a router at the same time.
+async fn vanished(app: &App, by_number: &App) {
+    let steps = in_steps();
+    let waits = by_pods(&json!({"steps": [{"setWeight": {"weight": 34}}, {"pause": {}}]}));
+    ready(app).await;
+    tokio::join!(
+        app.start(Version::One, &steps),
+        start_by_pods(by_number, &waits)
+    );
+    let (film, route) = (app.film().await, app.film_route().await);
+    let (load, beside) = (app.load().await, by_number.load().await);
+    by_number.ask_for(Version::Two, &waits).await;
+    by_number.until_paused_at(33).await;
+    app.ask_for(Version::Two, &steps).await;
+    app.until_paused_at(20).await;
+    by_number.decide("Resume").await;
+    let gone = leader(&app.client).await;
+    let at_once = DeleteParams::default().grace_period(0);
+    pods(app).delete(&gone, &at_once).await.unwrap();
+    // Whatever kills a node's pod without a word kills its process too.
+    kill_process(&gone);
+    let took = next_leader(app, &gone).await;
+    eprintln!("after a crash the next one leads within {took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    app.until_healthy().await;
+    app.until_pods(REPLICAS).await;
+    nothing_rolled_back(&film);
+    let weights: Vec<u64> = route
+        .frames()
+        .iter()
+        .filter_map(|f| weight_of(&f.object))
+        .collect();
+    assert!(weights.contains(&50), "no step is left out: {weights:?}");
+    nothing_lost("an operator's pod that vanished", load).await;
+    by_number.until_healthy().await;
+    by_number.until_pods(REPLICAS).await;
+    assert_eq!(by_number.ends().await, ["Promoted"]);
+    nothing_lost(
+        "an operator's pod that vanished, by numbers of pods",
+        beside,
+    )
     .await;
+    ready(app).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,10 @@ const SICK: &str = "/tmp/sick";
 fn curable(app: &App, version: Version, steps: &Value) -> Value {
     let mut rollout = app.rollout(version, &json!({"strategy": {"steps": steps}}));
     let container = &mut rollout["spec"]["template"]["spec"]["containers"][0];
+    // Without this one a pod would be ready before its server listens.
+    container["startupProbe"] = json!({
+        "httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1, "failureThreshold": 60, "timeoutSeconds": 5,
+    });
     container["readinessProbe"] = json!({
         "exec": {"command": ["test", "!", "-e", SICK]}, "periodSeconds": 1, "failureThreshold": 1,
         // On a busy machine it takes longer than a second to start a program.

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::app::{
-    REPLICAS, SOON, has_condition, is_phase, nothing_lost, wait_for, weight_of, with_app,
+    App, REPLICAS, SOON, has_condition, is_phase, nothing_lost, wait_for, weight_of, with_app,
 };
 use crate::cluster::Version;
+use crate::film::Film;
 
 fn strategy(strategy: &Value) -> Value {
     json!({"strategy": strategy})
@@ -89,8 +90,75 @@ async fn a_rolling_change_replaces_pod_by_pod_and_never_has_many_more() {
         let limit = i64::try_from(REPLICAS).unwrap() + 1;
         assert!(most <= Some(limit), "{most:?} pods");
         nothing_lost("rolling", load).await;
+        aborted_and_superseded(app, &extra).await;
     })
     .await;
+}
+
+/// A rolling change is given up when one of its pods serves, tried again, and superseded when one serves again.
+async fn aborted_and_superseded(app: &App, extra: &Value) {
+    let load = app.load().await;
+    let one_serves = || {
+        app.until("one pod of it serves, and not all", |rollout| {
+            let of = |side: &str| rollout["status"][side]["ready"].as_u64().unwrap_or(0);
+            // Without steps it takes over from its first pod on.
+            is_phase(rollout, "Promoting") && of("canary") >= 1 && of("stable") >= 1
+        })
+    };
+    app.ask_for(Version::One, extra).await;
+    one_serves().await;
+    app.decide("Abort").await;
+    app.until_rolled_back().await;
+    app.decide("Retry").await;
+    one_serves().await;
+    app.ask_for(Version::Bad, extra).await;
+    app.until_healthy().await;
+    app.until_pods(REPLICAS).await;
+    let ends = app.ends().await;
+    assert_eq!(ends, ["Promoted", "Superseded", "RolledBack", "Promoted"]);
+    nothing_lost("rolling, aborted and superseded", load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn auto_takes_the_shape_that_the_history_of_changes_asks_for() {
+    with_app(async |app| {
+        let signals = json!({"recentFailureRate": {"0.3": "High"}});
+        let extra = strategy(&json!({
+            "type": "Auto", "maxSurge": "100%", "auto": {"signals": signals},
+            "steps": [{"setWeight": {"weight": 20}}, {"pause": {"for": "4s"}}, {"setWeight": {"weight": 50}}, {"pause": {"for": "3s"}}],
+            "blueGreen": {"postPromotion": [{"pause": {"for": "4s"}}]},
+        }));
+        app.start(Version::One, &extra).await;
+        let route = app.film_route().await;
+        let load = app.load().await;
+        // Nothing has ended yet: medium, and a canary.
+        let seen = taken(app, &route, Version::Two, &extra, "Medium").await;
+        assert_eq!(seen, [20, 50, 100, 0]);
+        // Everything has ended well: low, and a blue-green.
+        let seen = taken(app, &route, Version::One, &extra, "Low").await;
+        assert_eq!(seen, [100, 0]);
+        app.ask_for(Version::Two, &extra).await;
+        app.until("stable has a change", |rollout| rollout["status"]["risk"]["level"] == "Low" && is_phase(rollout, "Progressing"))
+            .await;
+        app.decide("Abort").await;
+        app.until_rolled_back().await;
+        // One in three has gone back: high, and pod by pod.
+        let seen = taken(app, &route, Version::Bad, &extra, "High").await;
+        assert!(seen.len() > 3 && !seen.contains(&20), "{seen:?}");
+        app.until_pods(REPLICAS).await;
+        nothing_lost("auto", load).await;
+    })
+    .await;
+}
+
+/// Asks for a version, which has to be of this risk; the weights on its way.
+async fn taken(app: &App, route: &Film, version: Version, extra: &Value, risk: &str) -> Vec<u64> {
+    let start = Instant::now();
+    app.ask_for(version, extra).await;
+    app.until_healthy().await;
+    assert_eq!(app.now().await["status"]["risk"]["level"], risk);
+    route.changes_since(start, weight_of)
 }
 
 #[tokio::test(flavor = "multi_thread")]

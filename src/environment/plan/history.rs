@@ -81,6 +81,18 @@ impl<'a> Entry<'a> {
         self.finished_at.map(|at| self.record.moment(at))
     }
 
+    /// The same, where a person's word is to count that may have been said after it: incidents are written into a record that
+    /// has ended, and its version is that of the last write then, so whatever was said within its last second comes after.
+    pub(super) fn earliest_end(&self) -> Option<Moment> {
+        let mut incidents = self.record.status.incidents.iter();
+        let was_written_since = incidents.any(|incident| {
+            let was_told = incident.linked_by.is_some() || !incident.alerts.is_empty();
+            was_told || incident.resolved_at.is_some()
+        });
+        let end = self.ended()?;
+        Some(if was_written_since { (end.0, 0) } else { end })
+    }
+
     /// Whether its migrations removed what Releases before its own needed. What is not known of a contract may have been done.
     pub(super) fn has_contracted(&self) -> bool {
         let Record { spec, status, .. } = self.record;

@@ -286,7 +286,9 @@ fn failure<'a>(seen: &Observed, history: &History, entry: &Entry) -> Option<(Mom
     }
     let number = entry.record.spec.number;
     let at = entry.finished_at.unwrap_or(entry.record.created_at);
-    let moment = entry.record.moment(at);
+    let moment = entry
+        .earliest_end()
+        .unwrap_or_else(|| entry.record.moment(at));
     let reason = entry
         .record
         .status
@@ -339,7 +341,9 @@ fn stuck<'a>(seen: &Observed, history: &History, entry: &Entry) -> Option<(Momen
         entry.name(),
         truncate(message, 700)
     );
-    let moment = entry.record.moment(at);
+    let moment = entry
+        .earliest_end()
+        .unwrap_or_else(|| entry.record.moment(at));
     Some((moment, Event::Hold(by_us(seen, None, why, at))))
 }
 
@@ -410,7 +414,7 @@ pub(super) fn retried<'h, 'a>(act: &Act, history: &'h History<'a>) -> Option<&'h
         (_, Some(release)) => entry.release() == release,
         (_, None) => true,
     };
-    let ended = |entry: &&Entry| entry.ended().is_some_and(|end| end <= act.moment());
+    let ended = |entry: &&Entry| entry.earliest_end().is_some_and(|end| end <= act.moment());
     let mut meant = history.entries.iter().rev().filter(before).filter(is_meant);
     // After a rollback the failure is the one before it.
     let failed =

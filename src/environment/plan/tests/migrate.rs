@@ -31,6 +31,11 @@ fn reason(world: &World) -> String {
     last(world).reason.unwrap()
 }
 
+fn reason_of_last(world: &World) -> Option<String> {
+    let all = world.promotions_of("production");
+    all.last()?.status.clone()?.reason
+}
+
 #[test]
 fn a_database_is_looked_at_backed_up_changed_and_verified_before_traffic_moves() {
     let mut world = shop();
@@ -227,6 +232,51 @@ fn a_failure_that_is_left_to_people_is_stuck() {
     world.decide("bob", "Retry", "production", &json!({}));
     approve(&mut world, 1);
     assert_eq!(world.serves("production-api"), Some(1));
+}
+
+/// A promotion whose verification fails and is taken back, by an operator that dies after so many writes.
+fn interrupted(writes: usize) -> World {
+    let mut world = shop();
+    world.plays.insert("verify", Play::Exit(1));
+    world.release(1, Nature::Good);
+    world.settle();
+    let release = json!({"release": "shop-1"});
+    world.decide("alice", "Approve", "production", &release);
+    world.fuse = Some(writes);
+    for _ in 0..100 {
+        if world.fuse.is_some() {
+            world.settle_once();
+        }
+    }
+    world.fuse = None;
+    world
+}
+
+#[test]
+fn a_retry_right_after_a_failure_counts_although_its_incident_is_resolved_in_the_same_second() {
+    let is_between = |world: &World| {
+        let incidents = last(world).incidents;
+        let is_open = incidents.iter().any(|one| one.resolved_at.is_none());
+        is_open && reason_of_last(world).as_deref() == Some("MigrationFailed")
+    };
+    let mut writes = 1..100;
+    let end = writes.find(|writes| is_between(&interrupted(*writes)));
+    // The Decision is older than the last write of the record, as one is that is made before the incident is resolved, and
+    // heard of after it.
+    let mut world = interrupted(end.unwrap() - 1);
+    assert_eq!(reason_of_last(&world).as_deref(), Some("Migrating"));
+    world.plays.clear();
+    // A Decision comes a second later, but for this one.
+    world.tick(-1);
+    world.decide("bob", "Retry", "production", &json!({}));
+    world.settle();
+    let told = world.told("production");
+    let expected = ["Promote shop-1 Failed", "Promote shop-1 AwaitingApproval"];
+    assert_eq!(told, expected, "{}", world.message("production"));
+    let records = world.promotions_of("production");
+    let status = records[0].status.clone().unwrap();
+    let resolved = status.incidents[0].resolved_at.as_ref();
+    assert_eq!(resolved.map(|at| at.0), status.finished_at.map(|at| at.0));
 }
 
 #[test]
