@@ -98,9 +98,12 @@ impl Cosign {
             tokio::time::sleep(*pause).await;
             result = self.try_once(verb, with, args, mask).await;
         }
-        result.map_err(|trouble| match trouble.is_transient {
-            true => infra(format!("{}; tried {tries} times", trouble.message)),
-            false => trouble,
+        result.map_err(|trouble| {
+            if trouble.is_transient {
+                infra(format!("{}; tried {tries} times", trouble.message))
+            } else {
+                trouble
+            }
         })
     }
 

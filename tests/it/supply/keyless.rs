@@ -154,17 +154,7 @@ async fn cosign_signs_without_a_key_of_its_own() {
         assert_eq!(found_by(&server, &image, &builder).await.unwrap().len(), 1);
         assert_eq!(found_by(&server, &image, &deployer).await, nobody);
 
-        // Fulcio is in trouble, and then it is not.
-        let image = server.push_as("patient", "what takes three tries").await;
-        let mut with = server.identity(&sigstore, space, "builder", AUDIENCE).await;
-        let busy = Busy::before(sigstore.fulcio_url(), 2).await;
-        if let SignsWith::Keyless(task) = &mut with {
-            task.fulcio_url.clone_from(&busy.url);
-        }
-        let (report, code) = sign::run(&task(&server, &image, &with), &server.folders()).await;
-        assert_eq!((code, report.failure), (0, None), "{report:?}");
-        assert_eq!(busy.refused.load(Ordering::Relaxed), 2);
-        assert_eq!(found_by(&server, &image, &builder).await.unwrap().len(), 2);
+        waits_for_fulcio(&server, &sigstore, space).await;
 
         // A token that is for somebody else signs nothing.
         let image = server.push_as("third", "a third").await;
@@ -178,6 +168,21 @@ async fn cosign_signs_without_a_key_of_its_own() {
         assert_eq!(found_by(&server, &image, &builder).await, nobody);
     })
     .await;
+}
+
+/// Fulcio is in trouble, and then it is not.
+async fn waits_for_fulcio(server: &Server, sigstore: &Sigstore, space: &Space) {
+    let image = server.push_as("patient", "what takes three tries").await;
+    let mut with = server.identity(sigstore, space, "builder", AUDIENCE).await;
+    let busy = Busy::before(sigstore.fulcio_url(), 2).await;
+    if let SignsWith::Keyless(task) = &mut with {
+        task.fulcio_url.clone_from(&busy.url);
+    }
+    let (report, code) = sign::run(&task(server, &image, &with), &server.folders()).await;
+    assert_eq!((code, report.failure), (0, None), "{report:?}");
+    assert_eq!(busy.refused.load(Ordering::Relaxed), 2);
+    let builder = certified(sigstore, space, "builder");
+    assert_eq!(found_by(server, &image, &builder).await.unwrap().len(), 2);
 }
 
 /// An account of the namespace, and who certifies it.
