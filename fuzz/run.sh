@@ -9,7 +9,7 @@ wanted=${2:-}
 cargo=${CARGO:-cargo}
 work=${SLIPWAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/slipway}/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
-flags='--cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses=sancov-module'
+flags='--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-module'
 for flag in level=4 inline-8bit-counters pc-table trace-compares; do
     flags+=" -Cllvm-args=-sanitizer-coverage-$flag"
 done

@@ -207,7 +207,7 @@ impl Visit for Jacoco<'_> {
 /// # Errors
 /// If it has no record, or its last one does not end.
 pub fn lcov(bytes: &[u8], changed: Option<&Changed>) -> Result<Coverage, ReportError> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = super::text_of(bytes);
     let mut counts = Counts::new(changed);
     let mut record: Option<Record> = None;
     let mut has_any = false;

@@ -24,6 +24,8 @@ pub mod sarif;
 pub mod vulnerability;
 pub mod xml;
 
+use std::borrow::Cow;
+
 use crate::model::text::truncate;
 use crate::pipeline::api::ReportFormat;
 use crate::pipeline_run::api::ReportSummary;
@@ -134,6 +136,21 @@ impl Collected {
         }
         self.summary.merge(one)
     }
+}
+
+/// A report as text. Unlike with the library's replacement character, which has three bytes, it is never longer than the report.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push('?');
+        }
+    }
+    Cow::Owned(text)
 }
 
 #[cfg(test)]

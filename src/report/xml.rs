@@ -6,9 +6,12 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::ReportError;
+use crate::model::condition::truncate;
 
 /// Deepest nesting that a report has.
 pub const MAX_DEPTH: usize = 64;
+/// What is read of an attribute, in bytes.
+const MAX_ATTRIBUTE: usize = 64 << 10;
 
 /// One element as it begins.
 #[derive(Debug)]
@@ -25,10 +28,11 @@ impl Element<'_> {
         let mut attributes = self.0.attributes();
         let attributes = attributes.with_checks(false).flatten();
         let mut named = attributes.filter(|known| known.key.local_name().as_ref() == name);
-        let raw = named.next()?.value.into_owned();
+        let raw = named.next()?.value;
+        let raw = truncate(&raw, MAX_ATTRIBUTE);
         // An entity that we do not know stays as it is written.
-        let text = quick_xml::escape::unescape(&raw).map(std::borrow::Cow::into_owned);
-        Some(text.unwrap_or(raw))
+        let text = quick_xml::escape::unescape(raw).map(std::borrow::Cow::into_owned);
+        Some(text.unwrap_or_else(|_| raw.to_owned()))
     }
 
     /// One of its attributes, as a number.
@@ -64,7 +68,7 @@ pub trait Visit {
 /// If it is no whole document of one of the kinds that the visitor wants.
 pub fn walk<V: Visit>(xml: &[u8], visitor: &mut V) -> Result<(), ReportError> {
     // A stray byte in the output of a test is no reason to lose its result.
-    let xml = String::from_utf8_lossy(xml);
+    let xml = super::text_of(xml);
     let mut reader = Reader::from_str(&xml);
     reader.config_mut().expand_empty_elements = true;
     let mut open: Vec<String> = Vec::new();

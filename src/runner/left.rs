@@ -165,6 +165,8 @@ fn read_file(file: &Path) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::runner::script_file;

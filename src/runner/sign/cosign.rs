@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
 
@@ -19,6 +20,28 @@ use crate::runner::task;
 /// Longest part of what cosign says that a message repeats.
 const MAX_WORDS: usize = 300;
 
+/// Times between the tries of what may pass.
+pub(super) const PAUSES: &[Duration] = &[
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+];
+/// What programs in Go say when nobody answers, in time or at all.
+const PASSING: &[&str] = &[
+    "connection refused",
+    "connection reset",
+    "broken pipe",
+    "timeout",
+    "timed out",
+    "deadline exceeded",
+    "temporary failure",
+    "server misbehaving",
+    "service unavailable",
+    "bad gateway",
+    "code = unavailable",
+];
+
 /// The program.
 pub(super) struct Cosign {
     /// Its name or path.
@@ -27,6 +50,8 @@ pub(super) struct Cosign {
     pub(super) folder: PathBuf,
     /// The field whose image has it.
     pub(super) field: &'static str,
+    /// Times between its tries.
+    pub(super) pauses: &'static [Duration],
 }
 
 impl Cosign {
@@ -45,8 +70,45 @@ impl Cosign {
         Ok(file)
     }
 
-    /// Has it do something. `with` is what that takes, for people.
+    /// Has it do something, again where what it talks to is in trouble that passes: it writes to no registry, so what it
+    /// does may be done twice. `with` is what that takes, for people.
     pub(super) async fn call(
+        &self,
+        verb: &str,
+        with: &str,
+        args: &[&OsStr],
+        mask: &Mask,
+    ) -> Result<(), Trouble> {
+        let tries = self.pauses.len() + 1;
+        let mut result = self.try_once(verb, with, args, mask).await;
+        for (number, pause) in (1..).zip(self.pauses) {
+            let Err(trouble) = &result else { break };
+            if !trouble.is_transient {
+                break;
+            }
+            say(&format!(
+                "slipway: try {number} of {tries}: {}; tried again in {} s",
+                trouble.message,
+                pause.as_secs()
+            ));
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a server that is down tells nobody when it is back"
+            )]
+            tokio::time::sleep(*pause).await;
+            result = self.try_once(verb, with, args, mask).await;
+        }
+        result.map_err(|trouble| {
+            if trouble.is_transient {
+                infra(format!("{}; tried {tries} times", trouble.message))
+            } else {
+                trouble
+            }
+        })
+    }
+
+    /// Has it do something. What will pass is transient.
+    async fn try_once(
         &self,
         verb: &str,
         with: &str,
@@ -75,12 +137,24 @@ impl Cosign {
         if output.status.success() {
             return Ok(());
         }
-        Err(infra(format!(
-            "cosign {verb} with {with} failed ({}): {}",
-            output.status,
-            reason(&said)
-        )))
+        let reason = reason(&said);
+        let message = format!(
+            "cosign {verb} with {with} failed ({}): {reason}",
+            output.status
+        );
+        Err(Trouble {
+            is_transient: will_pass(&reason),
+            ..infra(message)
+        })
     }
+}
+
+/// Whether what cosign says is of a server that is in trouble for the moment. It says nothing by its exit code.
+fn will_pass(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    let mut words = reason.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| matches!(word, "429" | "500" | "502" | "503" | "504" | "eof"))
+        || PASSING.iter().any(|words| reason.contains(words))
 }
 
 /// A mistake of people's.
@@ -110,7 +184,50 @@ fn reason(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
+
+    /// How often a program was run that fails so often with these words, and what came of it.
+    async fn tried(failures: usize, words: &str) -> (usize, Result<(), Trouble>) {
+        let folder = TempDir::new().unwrap();
+        let script = format!(
+            "echo once >> runs; [ $(grep -c once runs) -gt {failures} ] || {{ echo \"{words}\" >&2; exit 1; }}"
+        );
+        std::fs::write(folder.path().join("sign-blob"), script).unwrap();
+        let cosign = Cosign {
+            program: "/bin/sh".into(),
+            folder: folder.path().to_owned(),
+            field: "sign.kms",
+            pauses: &[Duration::ZERO; 3],
+        };
+        let mask = Mask::read(&[]).unwrap();
+        let done = cosign.call("sign-blob", "a key", &[], &mask).await;
+        let runs = fs::read_to_string(folder.path().join("runs")).unwrap();
+        (runs.lines().count(), done)
+    }
+
+    #[tokio::test]
+    async fn trouble_that_passes_is_waited_out_so_often_and_a_refusal_is_not() {
+        let busy = "main.go:74: error during command execution: signing: POST http://fulcio: 503 Service Unavailable";
+        for (words, failures) in [(busy, 2), ("dial tcp: connect: connection refused", 3)] {
+            assert_eq!(tried(failures, words).await, (failures + 1, Ok(())));
+        }
+        let (runs, done) = tried(9, busy).await;
+        let trouble = done.unwrap_err();
+        assert_eq!((runs, trouble.kind), (4, FailureKind::Infra));
+        assert!(
+            trouble
+                .message
+                .ends_with("503 Service Unavailable; tried 4 times")
+        );
+        // By another pod it is not tried.
+        assert_eq!(trouble.exit_code(), 1);
+        for words in ["Error: 403, permission denied", "the token is of nobody"] {
+            let (runs, done) = tried(9, words).await;
+            assert_eq!((runs, done.unwrap_err().exit_code()), (1, 1), "{words}");
+        }
+    }
 
     #[test]
     fn the_reason_is_what_was_said_last() {

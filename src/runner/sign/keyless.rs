@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
-use super::cosign::{Cosign, config, infra, left};
+use super::cosign::{Cosign, PAUSES, config, infra, left};
 use crate::runner::mask::Mask;
 use crate::runner::registry::Trouble;
 use crate::runner::task::{IDENTITY_FILE, KeylessTask, ROOT_FILE, SecretSource};
@@ -56,6 +56,7 @@ impl Keyless {
                 program: task.program.clone(),
                 folder: folder.to_owned(),
                 field: "sign.keyless",
+                pauses: PAUSES,
             },
             signatory: OnceLock::new(),
         })

@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use super::cosign::{Cosign, config, infra, left};
+use super::cosign::{Cosign, PAUSES, config, infra, left};
 use super::keyless::Keyless;
 use crate::runner::mask::Mask;
 use crate::runner::registry::Trouble;
@@ -122,6 +122,7 @@ impl Keyed {
                 program: task.program.clone(),
                 folder: folder.to_owned(),
                 field: "sign.kms",
+                pauses: PAUSES,
             },
         };
         Ok(Self {

@@ -1,6 +1,8 @@
 //! What is signed without a key, in the name of an account, and who believes it.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -16,6 +18,8 @@ use slipway::supply::envelope::BUNDLE;
 use slipway::supply::finding::Found;
 use testbed::ControlPlane;
 use testbed::sigstore::{AUDIENCE, Sigstore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{Server, task};
 use crate::cluster::{Space, with_namespace};
@@ -45,6 +49,39 @@ impl Server {
             program: cosign.display().to_string(),
             secrets: Vec::new(),
         })
+    }
+}
+
+/// Stands before a server: it answers so many connections with 503 itself, and hands the others on.
+struct Busy {
+    url: String,
+    refused: Arc<AtomicUsize>,
+}
+
+impl Busy {
+    async fn before(url: &str, times: usize) -> Self {
+        let address = url.strip_prefix("http://").unwrap().trim_end_matches('/');
+        let (address, refused) = (address.to_owned(), Arc::new(AtomicUsize::new(0)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let count = Arc::clone(&refused);
+        tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                if count.load(Ordering::Relaxed) < times {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    let mut head = [0; 1024];
+                    let _ = from.read(&mut head).await;
+                    let answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy";
+                    let _ = from.write_all(answer).await;
+                } else {
+                    let mut to = TcpStream::connect(&address).await.unwrap();
+                    tokio::spawn(async move {
+                        let _ = copy_bidirectional(&mut from, &mut to).await;
+                    });
+                }
+            }
+        });
+        Self { url, refused }
     }
 }
 
@@ -117,6 +154,8 @@ async fn cosign_signs_without_a_key_of_its_own() {
         assert_eq!(found_by(&server, &image, &builder).await.unwrap().len(), 1);
         assert_eq!(found_by(&server, &image, &deployer).await, nobody);
 
+        waits_for_fulcio(&server, &sigstore, space).await;
+
         // A token that is for somebody else signs nothing.
         let image = server.push_as("third", "a third").await;
         let with = server
@@ -129,6 +168,21 @@ async fn cosign_signs_without_a_key_of_its_own() {
         assert_eq!(found_by(&server, &image, &builder).await, nobody);
     })
     .await;
+}
+
+/// Fulcio is in trouble, and then it is not.
+async fn waits_for_fulcio(server: &Server, sigstore: &Sigstore, space: &Space) {
+    let image = server.push_as("patient", "what takes three tries").await;
+    let mut with = server.identity(sigstore, space, "builder", AUDIENCE).await;
+    let busy = Busy::before(sigstore.fulcio_url(), 2).await;
+    if let SignsWith::Keyless(task) = &mut with {
+        task.fulcio_url.clone_from(&busy.url);
+    }
+    let (report, code) = sign::run(&task(server, &image, &with), &server.folders()).await;
+    assert_eq!((code, report.failure), (0, None), "{report:?}");
+    assert_eq!(busy.refused.load(Ordering::Relaxed), 2);
+    let builder = certified(sigstore, space, "builder");
+    assert_eq!(found_by(server, &image, &builder).await.unwrap().len(), 2);
 }
 
 /// An account of the namespace, and who certifies it.
