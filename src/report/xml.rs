@@ -6,7 +6,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::ReportError;
-use crate::model::condition::truncate;
+use crate::model::text::truncate;
 
 /// Deepest nesting that a report has.
 pub const MAX_DEPTH: usize = 64;
