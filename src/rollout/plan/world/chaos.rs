@@ -88,8 +88,12 @@ impl World {
             "seed {seed}: {:?}, {:?}, {:?}",
             self.status, self.objects.route, self.objects.services
         );
-        // What was lost so far is the storm's, or what finding the way took, up to the last pod that arrives. From here on
-        // nothing is.
+        // What was lost so far is the storm's, or what finding the way took, up to the last pod that arrives, and the last
+        // that only a restart needed. From here on nothing is.
+        let end = self.now + CALM;
+        while self.has_spare_pods() && self.now < end {
+            self.tick();
+        }
         for _ in 0..=LAG {
             self.tick();
         }
@@ -106,6 +110,11 @@ impl World {
         // Steps of a storm may go down and up again.
         self.lost.retain(|text| !text.ends_with("again"));
         self.assert_sound(seed);
+    }
+
+    fn has_spare_pods(&self) -> bool {
+        let asked = self.objects.sets.iter().map(|set| set.replicas);
+        asked.sum::<i32>() > self.specs[self.wanted].replicas
     }
 
     /// Nothing is left to do once what was old has drained.
