@@ -362,11 +362,11 @@ fn cost(folder: &Folder) -> (u64, String) {
         .env(FOLDER, &folder.0)
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = |start| text.lines().find_map(|line| line.strip_prefix(start));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let line = |start| said.lines().find_map(|line| line.strip_prefix(start));
     match (line("took "), line("said ")) {
-        (Some(took), Some(said)) => (took.parse().unwrap(), said.to_owned()),
-        _ => panic!("{text}{}", String::from_utf8_lossy(&output.stderr)),
+        (Some(took), Some(words)) => (took.parse().unwrap(), words.to_owned()),
+        _ => panic!("{said}{}", String::from_utf8_lossy(&output.stderr)),
     }
 }
 

@@ -122,10 +122,10 @@ impl World {
         for _ in 0..30 {
             self.tick();
         }
-        let mut seen = self.observed(&self.objects);
-        seen.status = self.status.clone();
-        seen.decisions.clone_from(&self.decisions);
-        let again = plan_with(Rules::ALL, &seen, later(self.now));
+        let mut observed = self.observed(&self.objects);
+        observed.status = self.status.clone();
+        observed.decisions.clone_from(&self.decisions);
+        let again = plan_with(Rules::ALL, &observed, later(self.now));
         assert_eq!(again.actions, [], "seed {seed}");
         assert_eq!(again.wake, None, "seed {seed}");
     }

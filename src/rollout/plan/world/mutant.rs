@@ -102,10 +102,13 @@ fn rule_11_a_restart_must_leave_enough() {
     assert!(is_lossy(1) && is_lossy(REPLICAS), "the mutant survives");
 }
 
+/// What takes a rule out.
+type Mutation = fn(&mut Rules);
+
 /// What is judged of each write is enough to tell these.
 #[test]
 fn worlds_that_begin_anywhere_kill_mutants_by_themselves() {
-    let takes_out: &[(&str, fn(&mut Rules))] = &[
+    let takes_out: &[(&str, Mutation)] = &[
         ("1", |rules| rules.ready_before_weight = false),
         ("3", |rules| rules.referenced_is_never_scaled_away = false),
         ("5", |rules| rules.selector_swaps_idle = false),
