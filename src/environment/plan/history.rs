@@ -82,7 +82,8 @@ impl<'a> Entry<'a> {
     }
 
     /// The same, where a person's word is to count that may have been said after it: incidents are written into a record that
-    /// has ended, and its version is that of the last write then, so whatever was said within its last second comes after.
+    /// has ended, and its version is that of the last write then, so whatever was said within its last second comes after. One
+    /// that also began in that second may be what was said there: it must not be followed twice.
     pub(super) fn earliest_end(&self) -> Option<Moment> {
         let mut incidents = self.record.status.incidents.iter();
         let was_written_since = incidents.any(|incident| {
@@ -90,7 +91,12 @@ impl<'a> Entry<'a> {
             was_told || incident.resolved_at.is_some()
         });
         let end = self.ended()?;
-        Some(if was_written_since { (end.0, 0) } else { end })
+        let is_older = self.record.created_at < end.0;
+        Some(if was_written_since && is_older {
+            (end.0, 0)
+        } else {
+            end
+        })
     }
 
     /// Whether its migrations removed what Releases before its own needed. What is not known of a contract may have been done.
