@@ -20,9 +20,9 @@ struct Missing {
     need: i32,
 }
 
-/// Half of some pods, and one at least.
+/// Half of some pods, rounded up.
 fn half_of(full: i32) -> i32 {
-    full.min(full / 2 + full % 2)
+    full / 2 + full % 2
 }
 
 impl Draft<'_> {
