@@ -59,6 +59,7 @@ pub mod receiver;
 pub mod reference;
 pub mod release;
 pub mod report;
+pub mod retry;
 pub mod rollout;
 pub mod runner;
 pub mod schema;

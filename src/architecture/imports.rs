@@ -93,6 +93,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cluster/", Layer::Shell),
     ("controller/", Layer::Shell),
     ("clock.rs", Layer::Shell),
+    ("retry.rs", Layer::Shell),
     ("config.rs", Layer::Shell),
     ("leader.rs", Layer::Shell),
     ("telemetry/", Layer::Shell),

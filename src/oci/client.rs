@@ -19,6 +19,7 @@ use super::manifest::{
 };
 use super::repository::Repository;
 use super::wire::{Answer, Guard, MAX_TOKEN, Problem, RegistryError, Result, Wire};
+use crate::retry;
 
 /// Where registries say which digest something has.
 static DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -415,18 +416,7 @@ impl Registry {
 
     /// Tries until it works, or will not.
     async fn tried<'a, T>(&self, ask: impl Fn() -> BoxFuture<'a, Result<T>>) -> Result<T> {
-        for pause in self.pauses {
-            match ask().await {
-                Err(error) if error.is_transient() => {}
-                result => return result,
-            }
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a registry that is down tells nobody when it is back"
-            )]
-            tokio::time::sleep(*pause).await;
-        }
-        ask().await
+        retry::tried(self.pauses, |error, _, _| error.is_transient(), ask).await
     }
 }
 

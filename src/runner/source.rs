@@ -16,6 +16,7 @@ use super::{Folders, older, say};
 use crate::pipeline::api::{SourceError, SourceErrorKind, VersionRule};
 use crate::pipeline_run::api::{Bump, Commit};
 use crate::release::commit;
+use crate::retry;
 
 /// How long a server that does not answer is left alone before it is asked again.
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
@@ -45,25 +46,18 @@ pub(super) async fn run_with(
 ) -> (SourceReport, u8) {
     // Stages run as any user; what is fetched here is theirs.
     rustix::process::umask(Mode::empty());
-    let mut result = fetch(task, folders).await;
-    for pause in pauses {
-        let Err(error) = &result else { break };
-        if !error.kind.is_transient() {
-            break;
+    let is_passing = |error: &SourceError, _, pause: Duration| {
+        let is_transient = error.kind.is_transient();
+        if is_transient {
+            say(&format!(
+                "slipway: {}; asked again in {} s",
+                error.message,
+                pause.as_secs()
+            ));
         }
-        say(&format!(
-            "slipway: {}; asked again in {} s",
-            error.message,
-            pause.as_secs()
-        ));
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a server that is down tells nobody when it is back"
-        )]
-        tokio::time::sleep(*pause).await;
-        result = fetch(task, folders).await;
-    }
-    match result {
+        is_transient
+    };
+    match retry::tried(pauses, is_passing, || fetch(task, folders)).await {
         Ok(report) => (report, 0),
         Err(error) => {
             say(&format!("slipway: {}", error.message));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::pipeline_run::api::FailureKind;
+use crate::retry;
 use crate::runner::mask::Mask;
 use crate::runner::registry::Trouble;
 use crate::runner::report::clean;
@@ -80,24 +81,18 @@ impl Cosign {
         mask: &Mask,
     ) -> Result<(), Trouble> {
         let tries = self.pauses.len() + 1;
-        let mut result = self.try_once(verb, with, args, mask).await;
-        for (number, pause) in (1..).zip(self.pauses) {
-            let Err(trouble) = &result else { break };
-            if !trouble.is_transient {
-                break;
+        let is_passing = |trouble: &Trouble, number, pause: Duration| {
+            if trouble.is_transient {
+                say(&format!(
+                    "slipway: try {number} of {tries}: {}; tried again in {} s",
+                    trouble.message,
+                    pause.as_secs()
+                ));
             }
-            say(&format!(
-                "slipway: try {number} of {tries}: {}; tried again in {} s",
-                trouble.message,
-                pause.as_secs()
-            ));
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a server that is down tells nobody when it is back"
-            )]
-            tokio::time::sleep(*pause).await;
-            result = self.try_once(verb, with, args, mask).await;
-        }
+            trouble.is_transient
+        };
+        let once = || self.try_once(verb, with, args, mask);
+        let result = retry::tried(self.pauses, is_passing, once).await;
         result.map_err(|trouble| {
             if trouble.is_transient {
                 infra(format!("{}; tried {tries} times", trouble.message))
