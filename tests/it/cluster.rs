@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
+use futures::{FutureExt, TryStreamExt, pin_mut};
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
@@ -18,7 +18,9 @@ use kube::api::{
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
-use kube::{Client, Config, ResourceExt};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Config, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use slipway::kinds::{KINDS, KindInfo};
 use tokio::sync::OnceCell;
@@ -197,6 +199,37 @@ pub(crate) async fn wait_for<T>(
             "{what}: not within {deadline:?}"
         );
     }
+}
+
+/// Waits until `check` yields something for the object of this name. It is watched: what is so for a moment only is not
+/// missed, however busy the machine is.
+pub(crate) async fn watch_for<K, T>(
+    api: &Api<K>,
+    name: &str,
+    what: &str,
+    check: impl Fn(K) -> Option<T>,
+) -> T
+where
+    K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    let versions = watcher::watch_object(api.clone(), name).default_backoff();
+    let found = async {
+        pin_mut!(versions);
+        loop {
+            // What the watch stumbles over is mended by the next attempt, after its pause.
+            match versions.try_next().await {
+                Ok(Some(Some(object))) => {
+                    if let Some(found) = check(object) {
+                        return found;
+                    }
+                }
+                Ok(Some(None)) | Err(_) => {}
+                Ok(None) => panic!("{what}: the watch has ended"),
+            }
+        }
+    };
+    let found = tokio::time::timeout(SOON, found).await;
+    found.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"))
 }
 
 impl Space {

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use slipway::rollout::api::Phase;
+use slipway::rollout::api::{Phase, RolloutStatus};
 use testbed::scripted::ScriptedGateway;
 use tokio::task::AbortHandle;
 
@@ -115,25 +115,20 @@ async fn a_canary_as_bad_as_stable_takes_over_after_all_looks() {
     let metrics = Metrics::start(30, 30).await;
     play(&metrics, &json!({}), async |subject| {
         let before = subject.status().await.stable.unwrap().revision;
+        // A look takes in everything so far, so an operator that comes late skips numbers: any but the first and the last.
+        let number = |status: &RolloutStatus| {
+            let value = status.analysis.first()?.value.as_deref()?;
+            let (_, look) = value.split_once(", look ")?;
+            let number = look.strip_suffix(" of 6")?.parse().ok()?;
+            (2..6).contains(&number).then_some(number)
+        };
         let seen = subject
-            .until("the fourth look", |status| {
-                let value = status
-                    .analysis
-                    .first()
-                    .and_then(|tally| tally.value.as_deref());
-                value.is_some_and(|value| value.contains("look 4 of 6"))
-            })
+            .until("a look before the last", |status| number(status).is_some())
             .await;
         let tally = &seen.analysis[0];
-        assert_eq!((tally.passed, tally.failed), (4, 0));
-        assert!(
-            tally
-                .value
-                .as_deref()
-                .unwrap()
-                .starts_with("as stable, p = "),
-            "{tally:?}"
-        );
+        assert_eq!((Some(tally.passed), tally.failed), (number(&seen), 0));
+        let value = tally.value.as_deref().unwrap_or_default();
+        assert!(value.starts_with("as stable, p = "), "{tally:?}");
         assert!(tally.since.is_some());
         subject.until_promoted(&before).await;
     })

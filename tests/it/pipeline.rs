@@ -15,7 +15,7 @@ use slipway::release::api::Release;
 use slipway::runner::report::{SourceReport, StageReport};
 use testbed::git::{GitServer, Repository};
 
-use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, watch_for, with_namespace};
 use crate::operator::{Operator, nodes};
 
 /// A repository, a Pipeline of it, and what its stages do.
@@ -152,8 +152,8 @@ impl Subject {
         what: &str,
         check: impl Fn(&PipelineStatus) -> bool,
     ) -> PipelineStatus {
-        wait_for(what, SOON, async || {
-            let status = self.pipelines.get("api").await.ok()?.status?;
+        watch_for(&self.pipelines, "api", what, |pipeline| {
+            let status = pipeline.status?;
             check(&status).then_some(status)
         })
         .await

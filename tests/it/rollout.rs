@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, Rollout, RolloutStatus};
 use testbed::scripted::{ScriptedGateway, routes};
 
-use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, watch_for, with_namespace};
 use crate::operator::{Operator, nodes};
 
 /// A Rollout of `image`, with a router when `routed`, and quick steps.
@@ -96,8 +96,7 @@ impl Subject {
         what: &str,
         check: impl Fn(&RolloutStatus) -> bool,
     ) -> RolloutStatus {
-        wait_for(what, SOON, async || {
-            let rollout = self.api.get("api").await.ok()?;
+        watch_for(&self.api, "api", what, |rollout| {
             let status = rollout.status?;
             let is_current = Some(status.observed_generation) == rollout.metadata.generation;
             (is_current && check(&status)).then_some(status)

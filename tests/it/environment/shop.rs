@@ -15,7 +15,7 @@ use slipway::release::api::Release;
 use slipway::rollout::api::{Phase, Rollout, RolloutStatus};
 use testbed::scripted::SCRIPT_ANNOTATION;
 
-use crate::cluster::{SOON, Space, wait_for};
+use crate::cluster::{SOON, Space, wait_for, watch_for};
 use crate::operator::{Operator, nodes};
 
 /// Environments with a Rollout each, and Releases of a Pipeline `shop` that the test writes by hand.
@@ -308,8 +308,8 @@ impl Shop {
         what: &str,
         check: impl Fn(&EnvironmentStatus) -> bool,
     ) -> EnvironmentStatus {
-        wait_for(&format!("{environment}: {what}"), SOON, async || {
-            let found = self.environments.get(environment).await.ok()?;
+        let what = format!("{environment}: {what}");
+        watch_for(&self.environments, environment, &what, |found| {
             let status = found.status?;
             let is_current = status.observed_generation == found.metadata.generation;
             (is_current && check(&status)).then_some(status)
@@ -398,8 +398,8 @@ impl Shop {
     }
 
     pub(crate) async fn until_rollout_says(&self, name: &str, words: &str) {
-        wait_for(&format!("{name}: {words}"), SOON, async || {
-            let message = self.rollout_status(name).await.message?;
+        watch_for(&self.rollouts, name, &format!("{name}: {words}"), |found| {
+            let message = found.status?.message?;
             message.contains(words).then_some(())
         })
         .await;
