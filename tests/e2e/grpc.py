@@ -101,9 +101,14 @@ signal.signal(signal.SIGTERM, lambda *_: is_told_to_stop.set())
 listener = socket.create_server(("", 8080), backlog=1024)
 threading.Thread(target=accept, args=(listener,), daemon=True).start()
 is_told_to_stop.wait()
-for connection in list(connections):
-    try:
-        connection.leave()
-    except OSError:
-        pass
-time.sleep(1)
+# Until clients have gone away, which they do when all of their calls are answered; those that stay are left behind.
+told: set[Connection] = set()
+last = time.monotonic() + 10
+while connections and time.monotonic() < last:
+    for connection in connections - told:
+        told.add(connection)
+        try:
+            connection.leave()
+        except OSError:
+            pass
+    time.sleep(0.05)
