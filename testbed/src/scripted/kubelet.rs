@@ -31,6 +31,8 @@ struct Kubelet {
     voices: Arc<Voices>,
     stop: CancellationToken,
     playing: HashMap<String, Playing>,
+    /// Addresses of those that play.
+    used: HashSet<Ipv4Addr>,
     /// Pods seen since the last list began.
     listed: HashSet<String>,
     last_ip: u32,
@@ -62,6 +64,7 @@ pub(super) fn start(
         voices,
         stop: stop.clone(),
         playing: HashMap::new(),
+        used: HashSet::new(),
         listed: HashSet::new(),
         last_ip,
     };
@@ -89,12 +92,19 @@ impl Kubelet {
                 self.listed.extend(pod.metadata.uid.clone());
                 self.update(pod);
             }
-            Event::InitDone => self.playing.retain(|uid, _| self.listed.contains(uid)),
+            Event::InitDone => {
+                let is_left = |uid: &String, _: &mut Playing| !self.listed.contains(uid);
+                for (_, left) in self.playing.extract_if(is_left) {
+                    self.used.remove(&left.ip);
+                }
+            }
             Event::Apply(pod) => self.update(pod),
             Event::Delete(pod) => {
                 self.voices.forget(&pod);
                 let uid = pod.metadata.uid.unwrap_or_default();
-                self.playing.remove(&uid);
+                if let Some(left) = self.playing.remove(&uid) {
+                    self.used.remove(&left.ip);
+                }
             }
         }
     }
@@ -129,6 +139,7 @@ impl Kubelet {
                 .clone()
                 .run_until_cancelled_owned(performer.perform()),
         );
+        self.used.insert(ip);
         self.playing.insert(uid, Playing { updates, ip });
     }
 
@@ -139,10 +150,9 @@ impl Kubelet {
             .as_ref()
             .and_then(|status| status.pod_ip.as_ref()?.parse().ok());
         given.unwrap_or_else(|| {
-            let used: HashSet<Ipv4Addr> = self.playing.values().map(|playing| playing.ip).collect();
             let next = |last: u32| (last + 1) % IPS;
             let mut candidate = next(self.last_ip);
-            while used.contains(&nth_ip(candidate)) && candidate != self.last_ip {
+            while self.used.contains(&nth_ip(candidate)) && candidate != self.last_ip {
                 candidate = next(candidate);
             }
             self.last_ip = candidate;
