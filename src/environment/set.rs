@@ -330,6 +330,7 @@ fn united(
                 .flat_map(|of| of.spec.changes.iter().cloned())
                 .collect(),
             previous: None,
+            difference: None,
             version: None,
             changelog: None,
             published: Vec::new(),

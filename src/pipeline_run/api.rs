@@ -382,6 +382,9 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<50>)]
     pub changes: Vec<Commit>,
+    /// What differs between the commit and that of the previous Release; absent where there is none, or it cannot be compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
     /// What the commits since the previous Release ask of the next version, the unlisted too: `None`, `Patch`, `Minor`, `Major`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bump: Option<Bump>,

@@ -23,6 +23,11 @@ const STEPS: &[Step] = &[
     |status| shorten_test_messages(status, 100),
     |status| shorten_cell_messages(status, 80),
     |status| status.changes.truncate(20),
+    |status| {
+        if let Some(difference) = &mut status.difference {
+            difference.files = None;
+        }
+    },
     |status| keep_failed_tests(status, 3),
     |status| shorten_messages(status, 200),
     |status| shorten_cell_messages(status, 0),

@@ -64,7 +64,7 @@ pub fn essence(spec: Option<&PipelineSpec>, status: &Value) -> Value {
     let Some(fields) = status.as_object_mut() else {
         return status;
     };
-    for field in ["message", "commit", "changes"] {
+    for field in ["message", "commit", "changes", "difference"] {
         fields.remove(field);
     }
     for condition in items(fields, "conditions") {

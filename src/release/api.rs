@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::api::PackageType;
-use crate::pipeline_run::api::{Attestation, Commit, GateVerdict, ReportSummary, TestCounts};
+use crate::pipeline_run::api::{
+    Attestation, Commit, Difference, GateVerdict, ReportSummary, TestCounts,
+};
 use crate::schema::{self, closed_set};
 
 /// Images and packages by digest, the commits since the previous Release, and the evidence for them.
@@ -73,6 +75,10 @@ pub struct ReleaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::record_name)]
     pub previous: Option<String>,
+    /// What differs between its commit and that of the Release before it: the risk of a change is told by it, among others.
+    /// Absent for the first one, and where the two could not be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
     /// Its version; absent where none was asked for, or its commits asked for none. Example: `1.3.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<64>)]

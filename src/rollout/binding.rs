@@ -12,6 +12,7 @@ use super::observed::{Set, SloBurn};
 use super::spec::{Images, Invalid};
 use crate::environment::api::{Deployed, Environment, Severity};
 use crate::model::label;
+use crate::pipeline_run::api::Difference;
 use crate::promotion::api::Promotion;
 use crate::release::api::{ImageRef, Release};
 
@@ -225,6 +226,38 @@ pub fn releases_between(
         }
     }
     found
+}
+
+/// What differs between what is stable and what the Environment wants, of all Releases on the way together: what was changed
+/// and changed back counts twice. Only where the whole way is known, and each Release has it on record.
+pub fn difference_between(
+    source: &ReleaseSource,
+    environment: &Environment,
+    stable: Option<&Images>,
+    find: impl Fn(&str) -> Option<Arc<Release>>,
+) -> Option<Difference> {
+    let between = releases_between(source, environment, stable, &find);
+    let is_on_the_way = |name: &str| {
+        let mut names = between.iter();
+        names.any(|release| release.metadata.name.as_deref() == Some(name))
+            || find(name).is_some_and(|release| runs(stable, &release))
+    };
+    let mut all: Option<Difference> = None;
+    for release in &between {
+        is_on_the_way(release.spec.previous.as_deref()?).then_some(())?;
+        let one = release.spec.difference.clone()?;
+        all = Some(match all {
+            None => one,
+            Some(all) => Difference {
+                lines: all.lines.saturating_add(one.lines),
+                files: all
+                    .files
+                    .zip(one.files)
+                    .map(|(all, one)| [all, one].concat()),
+            },
+        });
+    }
+    all
 }
 
 /// Whether a Rollout takes an image of what an Environment wants.
@@ -552,6 +585,48 @@ mod tests {
         assert_eq!(between(["1.0.0", "", "1.1.0"]), known);
         assert_eq!(between(["", "1.0.0", "1.1.0"]), None);
         assert_eq!(between(["1.0.0", "1.0.1", ""]), None);
+    }
+
+    #[test]
+    fn what_differs_is_added_up_where_the_whole_way_is_known() {
+        let with =
+            |name: &str, digest: char, previous: Option<&str>, told: Option<(u64, &[&str])>| {
+                let mut release = release(name, digest, previous).as_ref().clone();
+                release.spec.difference = told.map(|(lines, files)| Difference {
+                    lines,
+                    files: (!files.is_empty()).then(|| files.iter().map(|&it| it.into()).collect()),
+                });
+                Arc::new(release)
+            };
+        let between = |all: &[Arc<Release>], desired: &str| {
+            let find = |name: &str| {
+                let mut all = all.iter();
+                all.find(|release| release.metadata.name.as_deref() == Some(name))
+                    .cloned()
+            };
+            let environment = environment(&["api"], desired);
+            difference_between(&source(), &environment, Some(&kept()), find)
+        };
+        let told = |lines, files: Option<&[&str]>| {
+            let files = files.map(|files| files.iter().map(|&it| it.to_owned()).collect());
+            Some(Difference { lines, files })
+        };
+        let a = with("shop-a", 'a', Some("shop-0"), Some((9, &["x"])));
+        let b = with("shop-b", 'b', Some("shop-a"), Some((2, &["y"])));
+        let c = with("shop-1", 'c', Some("shop-b"), Some((3, &["z"])));
+        let all = [a.clone(), b.clone(), c.clone()];
+        assert_eq!(between(&all, "c"), told(5, Some(&["z", "y"])));
+        let vague = with("shop-b", 'b', Some("shop-a"), Some((2, &[])));
+        assert_eq!(between(&[a.clone(), vague, c.clone()], "c"), told(5, None));
+        let untold = with("shop-b", 'b', Some("shop-a"), None);
+        assert_eq!(between(&[a.clone(), untold, c.clone()], "c"), None);
+        assert_eq!(between(&[a, c], "c"), None, "one in between is gone");
+        assert_eq!(between(&[b], "c"), None, "what is wanted is gone");
+        assert_eq!(between(&all, ""), None, "nothing is wanted");
+        // Back to one before the stable one: nothing leads from there to stable.
+        let older = with("shop-1", 'c', Some("shop-0"), Some((3, &["z"])));
+        let first = with("shop-0", '0', None, None);
+        assert_eq!(between(&[first, older], "c"), None);
     }
 
     fn promotion(migrations: &serde_json::Value) -> Arc<Promotion> {

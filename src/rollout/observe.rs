@@ -218,8 +218,7 @@ fn burns(rollout: &Rollout, cluster: &Cluster) -> (Vec<SloBurn>, Option<String>)
     (burns, notice)
 }
 
-/// What the Releases of an Environment say of a change, its promotions and its error budgets. What nobody records yet
-/// (lines, files) is not known.
+/// What the Releases of an Environment say of a change, its promotions and its error budgets.
 fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
     let signals = RiskSignals::default();
     let key = Key::of(rollout);
@@ -240,7 +239,10 @@ fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
     let find = |name: &str| cluster.caches.releases.get(&of(name));
     let images = stable.map(|set| &set.images);
     let promotion = |name: &str| cluster.caches.promotions.get(&of(name));
+    let difference = binding::difference_between(source, &environment, images, find);
     let signals = RiskSignals {
+        lines: difference.as_ref().map(|difference| difference.lines),
+        paths: difference.and_then(|difference| difference.files),
         budget_left: binding::budget_left(&environment),
         has_migrations: binding::has_migrations(source, &environment, images, promotion),
         ..signals

@@ -1,5 +1,5 @@
 //! Compares with an older commit, in a repository beside the one of the stage: which lines have changed, for reports of
-//! coverage, and whether any file has that the stage is about. Talks to the operating system and, through git, to the network.
+//! coverage, how much has, for the Release, and whether any file has that the stage is about. Talks to the operating system and, through git, to the network.
 
 use std::fs;
 use std::io;
@@ -10,71 +10,145 @@ use super::task::{Older, SourceTask};
 use super::{Folders, say};
 use crate::model::glob;
 use crate::pipeline::api::{SourceError, SourceErrorKind};
+use crate::pipeline_run::api::Difference;
 use crate::report::changed;
 
-/// Compares, and leaves word of the lines in a file between the containers. Whether nothing has changed of what is asked for:
-/// what cannot be told, because the repository does not hand out the older commit any more, has changed; of lines there is no
-/// word then, and the gate that asks has no data.
+/// What a comparison says.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    /// Whether nothing has changed that the stage is about.
+    pub(super) unchanged: bool,
+    /// How much has changed, where that is to be reported and can be told.
+    pub(super) difference: Option<Difference>,
+}
+
+/// Compares, and leaves word of the lines in a file between the containers. What cannot be told, because the repository
+/// does not hand out the older commit any more, has changed; of lines there is no word then, and the gate that asks has no
+/// data.
 ///
 /// # Errors
 /// If the server does not answer, and may the next time; if anything else keeps a stage from being told whether it may be left out.
-pub(super) async fn compare(
-    task: &SourceTask,
-    older: &Older,
-    folders: &Folders,
-) -> Result<bool, SourceError> {
+pub(super) async fn compare(task: &SourceTask, folders: &Folders) -> Result<Compared, SourceError> {
     // What a try before this one has left.
     let _ = fs::remove_file(folders.changed_file());
+    let older = task.older.as_ref();
+    // Only who reports is given it.
+    let reported = task.since.as_ref();
+    let Some(since) = older.map(|older| &older.since).or(reported) else {
+        return Ok(Compared::default());
+    };
     let folder = folders.workspace.join("older.git");
-    let compared = ask(task, older, folders, &folder).await;
+    let compared = ask(task, since, folders, &folder).await;
     let _ = fs::remove_dir_all(&folder);
     match compared {
         Err(error) if may_be_left_out(&error, older) => {
-            let (since, message) = (&older.since, error.message);
+            let message = error.message;
             say(&format!(
                 "slipway: {since} cannot be compared with, all counts as changed: {message}"
             ));
-            Ok(false)
+            Ok(Compared::default())
         }
         compared => compared,
     }
 }
 
 /// Whether it is no error that a comparison failed.
-fn may_be_left_out(error: &SourceError, older: &Older) -> bool {
+fn may_be_left_out(error: &SourceError, older: Option<&Older>) -> bool {
+    let Some(older) = older else {
+        // How much has changed is worth no stage.
+        return true;
+    };
     error.kind == SourceErrorKind::NotFound
         || (older.globs.is_empty() && !error.kind.is_transient())
 }
 
 async fn ask(
     task: &SourceTask,
-    older: &Older,
+    since: &str,
     folders: &Folders,
     folder: &Path,
-) -> Result<bool, SourceError> {
+) -> Result<Compared, SourceError> {
     let git = Git::bare(folder, task).await?;
     // It has what the one of the stage has, which stays as it was asked for.
     let objects = folders.checkout().join(".git/objects");
     let borrowed = format!("{}\n", objects.display());
     fs::write(folder.join("objects/info/alternates"), borrowed).map_err(|error| local(&error))?;
+    git.call(&["remote", "add", "origin", &task.url]).await?;
+    let lines = task.older.as_ref().is_some_and(|older| older.lines);
     let mut fetch = vec!["fetch", "-q", "--no-tags", "--depth=1"];
-    // Which files have changed is told without what is in them.
-    fetch.extend((!older.lines).then_some("--filter=blob:none"));
-    fetch.extend([&*task.url, &*older.since]);
+    // Which files have changed is told without what is in them. git fetches later what it has to look into, and only that.
+    fetch.extend((!lines).then_some("--filter=blob:none"));
+    fetch.extend(["origin", since]);
     git.call(&fetch).await?;
-    if older.lines {
-        tell_lines(&git, task, older, folders).await?;
+    if lines {
+        tell_lines(&git, task, since, folders).await?;
     }
-    if older.globs.is_empty() {
-        return Ok(false);
+    let difference = if task.since.is_some() {
+        difference(&git, task, since).await
+    } else {
+        None
+    };
+    let unchanged = match &task.older {
+        Some(older) if !older.globs.is_empty() => is_unchanged(&git, task, older).await?,
+        Some(_) | None => false,
+    };
+    Ok(Compared {
+        unchanged,
+        difference,
+    })
+}
+
+/// How much has changed. That it cannot be told does not fail the stage: it is left out.
+async fn difference(git: &Git<'_>, task: &SourceTask, since: &str) -> Option<Difference> {
+    let diff = [
+        "diff",
+        "--numstat",
+        "--no-renames",
+        "--no-ext-diff",
+        "--no-textconv",
+        "-z",
+        since,
+        &task.sha,
+    ];
+    match git.call(&diff).await {
+        Ok(told) => Some(counted(&told)),
+        Err(error) => {
+            let message = error.message;
+            say(&format!(
+                "slipway: how much has changed is left out: {message}"
+            ));
+            None
+        }
     }
-    is_unchanged(&git, task, older).await
+}
+
+/// Adds up what `git diff --numstat -z` prints: lines added, lines taken out (both `-` for a binary file) and the path.
+fn counted(told: &str) -> Difference {
+    let mut all = Difference::default();
+    let mut files = Vec::new();
+    for line in told.split('\0') {
+        let mut parts = line.splitn(3, '\t');
+        let (Some(added), Some(taken), Some(path)) = (parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        let lines = match (added.parse::<u64>(), taken.parse::<u64>()) {
+            (Ok(added), Ok(taken)) => added.saturating_add(taken),
+            _ => 1,
+        };
+        all.lines = all.lines.saturating_add(lines);
+        if files.len() <= Difference::MAX_FILES {
+            files.push(path.to_owned());
+        }
+    }
+    all.files = Some(files).filter(|files| files.len() <= Difference::MAX_FILES);
+    all
 }
 
 async fn tell_lines(
     git: &Git<'_>,
     task: &SourceTask,
-    older: &Older,
+    since: &str,
     folders: &Folders,
 ) -> Result<(), SourceError> {
     // What is moved is new where it stands now, or a change could hide in a move.
@@ -90,7 +164,7 @@ async fn tell_lines(
         "--diff-filter=AM",
         "--src-prefix=a/",
         "--dst-prefix=b/",
-        &older.since,
+        since,
         &task.sha,
         "--",
     ];

@@ -12,8 +12,8 @@ use crate::model::text::truncate;
 use crate::oci::manifest::is_digest;
 use crate::pipeline::api::SourceError;
 use crate::pipeline_run::api::{
-    Attestation, AttestationKind, Breaking, Bump, Commit, FailedTest, FailureKind, Finding,
-    ReportSummary, TestCounts,
+    Attestation, AttestationKind, Breaking, Bump, Commit, Difference, FailedTest, FailureKind,
+    Finding, ReportSummary, TestCounts,
 };
 
 mod packed;
@@ -38,6 +38,8 @@ const MAX_PERSON: usize = 128;
 const MAX_TEXT: usize = 512;
 const MAX_MESSAGE: usize = 900;
 const MAX_TAIL: usize = 2000;
+/// Longest list of files that differ, in bytes: commits have to fit beside it.
+const MAX_FILES_TEXT: usize = 1024;
 /// Longest subject in the list of changes, so that enough of them fit.
 const MAX_SUBJECT: usize = 72;
 
@@ -54,6 +56,9 @@ pub struct SourceReport {
     /// Commits since the previous Release, newest first: sha, index of the author, seconds since 1970, subject.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<(String, usize, i64, String)>,
+    /// What differs from the previous Release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
     /// What all commits since the previous Release ask of the next version, if that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bump: Option<Bump>,
@@ -170,6 +175,20 @@ impl SourceReport {
         changes.filter_map(commit).collect()
     }
 
+    /// What differs from the previous Release, as far as it makes sense. Files that are not listed whole are not listed at
+    /// all: a glob that fits none of them would say that nothing has changed which it is about.
+    pub fn difference(&self) -> Option<Difference> {
+        let listed = |files: &Vec<String>| {
+            let is_short = |file: &String| (1..=Difference::MAX_PATH).contains(&file.len());
+            files.len() <= Difference::MAX_FILES && files.iter().all(is_short)
+        };
+        let told = self.difference.clone()?;
+        Some(Difference {
+            files: told.files.filter(listed),
+            ..told
+        })
+    }
+
     /// What the commits break, as far as it makes sense.
     pub fn breaking(&self) -> Vec<Breaking> {
         let breaking = |(sha, text): &(String, String)| Breaking {
@@ -185,9 +204,16 @@ impl SourceReport {
         self.encode_within(LIMIT)
     }
 
-    /// The report as text of at most `limit` bytes; what breaks is left short, and the oldest changes are left out first.
+    /// The report as text of at most `limit` bytes; what breaks is left short, files that are too many for it are not
+    /// listed, and the oldest changes are left out first.
     pub fn encode_within(mut self, limit: usize) -> String {
         self.changes.truncate(MAX_CHANGES);
+        self.difference = self.difference();
+        if let Some(difference) = &mut self.difference {
+            let most = MAX_FILES_TEXT.min(limit / 4);
+            let files = difference.files.take();
+            difference.files = files.filter(|files| json(files).len() <= most);
+        }
         self.breaking.truncate(MAX_BREAKING);
         for (_, text) in &mut self.breaking {
             *text = truncate(text, MAX_BREAKING_TEXT).to_owned();
@@ -395,6 +421,35 @@ mod tests {
         assert_eq!(commits[3].sha, commit(3).sha);
         assert_eq!(commits[3].author, "Zoë Long-Name");
         assert_eq!(read.commit.unwrap().sha, commit(0).sha);
+    }
+
+    #[test]
+    fn files_that_differ_are_listed_whole_or_not_at_all() {
+        let read = |files: &[&str], limit: usize| {
+            let report = SourceReport {
+                difference: Some(Difference {
+                    lines: 7,
+                    files: Some(files.iter().map(|&file| file.to_owned()).collect()),
+                }),
+                ..SourceReport::default()
+            };
+            let text = report.encode_within(limit);
+            assert!(text.len() <= limit);
+            SourceReport::parse(&text).unwrap().difference().unwrap()
+        };
+        let long = "x".repeat(Difference::MAX_PATH);
+        assert_eq!(read(&["a", &long], LIMIT).files.unwrap(), ["a", &long]);
+        let longer = format!("{long}x");
+        for (files, limit) in [
+            (&[longer.as_str()][..], LIMIT),
+            (&[""], LIMIT),
+            (&["a"; Difference::MAX_FILES + 1], LIMIT),
+            (&[long.as_str(); 4], LIMIT),
+            (&[long.as_str()], 1000),
+        ] {
+            let found = read(files, limit);
+            assert_eq!((found.lines, found.files), (7, None), "{files:?} {limit}");
+        }
     }
 
     #[test]

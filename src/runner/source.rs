@@ -87,9 +87,9 @@ async fn fetch(task: &SourceTask, folders: &Folders) -> Result<SourceReport, Sou
     let result = read_history(task, &history, &mut report).await;
     let _ = fs::remove_dir_all(&history);
     result?;
-    if let Some(older) = &task.older {
-        report.unchanged = older::compare(task, older, folders).await?;
-    }
+    let compared = older::compare(task, folders).await?;
+    report.unchanged = compared.unchanged;
+    report.difference = compared.difference;
     if report.unchanged {
         fs::write(folders.unchanged_file(), "").map_err(|error| local(&error.to_string()))?;
     }

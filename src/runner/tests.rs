@@ -7,7 +7,7 @@ use testbed::git::{GitServer, Repository};
 use super::task::{ScriptTask, SourceTask};
 use super::*;
 use crate::pipeline::api::{ProblemMatcher, ReportFormat, SourceErrorKind, VersionRule};
-use crate::pipeline_run::api::{Bump, FailureKind};
+use crate::pipeline_run::api::{Bump, Difference, FailureKind};
 
 /// A folder of its own for one test.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -279,6 +279,65 @@ async fn the_changes_are_those_since_the_previous_release() {
     task.changes = false;
     let (report, _) = source::run(&task, &folder.folders()).await;
     assert_eq!(report.changes, []);
+}
+
+#[tokio::test]
+async fn how_much_differs_from_the_previous_release_is_reported() {
+    let folder = Folder::new("differs");
+    let (_server, repository, mut task, shas) = open_repository(1).await;
+    let before = [
+        ("src/cart.py", "one\ntwo\nthree\n"),
+        ("with space", "x\n"),
+        ("image", "\0one"),
+    ];
+    let since = repository.commit("main", "Begin", &before).await.unwrap();
+    let now = [
+        ("src/cart.py", "one\n2\n2.5\nthree\n"),
+        ("with space", "y\n"),
+        ("image", "\0two"),
+    ];
+    task.sha = repository.commit("main", "Go on", &now).await.unwrap();
+    task.since = Some(since.clone());
+    let differs = async |task: &SourceTask| {
+        let (report, code) = source::run(task, &folder.folders()).await;
+        assert_eq!((code, report.error.clone()), (0, None));
+        assert!(!folder.0.join("older.git").exists());
+        report.difference()
+    };
+    let expected = Difference {
+        lines: 3 + 2 + 1,
+        files: Some(
+            ["image", "src/cart.py", "with space"]
+                .map(str::to_owned)
+                .into(),
+        ),
+    };
+    assert_eq!(differs(&task).await, Some(expected.clone()));
+    // Beside what a gate asks for.
+    task.older = Some(task::Older {
+        since,
+        lines: true,
+        globs: vec!["docs/**".into()],
+    });
+    assert_eq!(differs(&task).await, Some(expected));
+    task.older = None;
+
+    // More files than are listed.
+    let many: Vec<String> = (0..=Difference::MAX_FILES)
+        .map(|n| format!("many/{n}"))
+        .collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "1\n")).collect();
+    task.since = Some(task.sha.clone());
+    task.sha = repository.commit("main", "Many", &many).await.unwrap();
+    let found = differs(&task).await.unwrap();
+    assert_eq!((found.lines, found.files), (65, None));
+
+    // A commit that nobody hands out any more says nothing, and stops nothing. Neither does the first Release.
+    task.since = Some("0".repeat(40));
+    assert_eq!(differs(&task).await, None);
+    task.since = None;
+    assert_eq!(differs(&task).await, None);
+    assert_eq!(shas.len(), 1);
 }
 
 #[tokio::test]

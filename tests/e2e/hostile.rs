@@ -202,6 +202,11 @@ async fn follows_a_pull_request(app: &App, repository: &Repository) {
         "Succeeded",
         "it has changed: {status}"
     );
+    assert_eq!(
+        status["difference"],
+        json!({"lines": 1, "files": [path]}),
+        "{status}"
+    );
     let gate = &status["gates"][0];
     assert_eq!(gate["result"], "Warned", "{status}");
     assert!(

@@ -93,6 +93,13 @@ fn facts(release: &Release, now: Timestamp) -> Table {
     let kind = (spec.kind != ReleaseKind::Normal).then(|| spec.kind.as_str().to_owned());
     let tests = spec.evidence.tests;
     let tests = tests.map(|tests| format!("{} of {} passed", tests.passed, tests.total));
+    let differs = spec.difference.as_ref().map(|difference| {
+        let lines = difference.lines;
+        match &difference.files {
+            Some(files) => format!("{lines} lines in {} files", files.len()),
+            None => format!("{lines} lines in many files"),
+        }
+    });
     let mut facts = Table::new(&["", ""], &[]);
     for (name, value) in [
         ("pipeline", Some(spec.pipeline.clone())),
@@ -103,6 +110,7 @@ fn facts(release: &Release, now: Timestamp) -> Table {
         ("author", Some(spec.commit.author.clone())),
         ("subject", Some(spec.commit.subject.clone())),
         ("previous", spec.previous.clone()),
+        ("differs", differs),
         ("age", Some(age(release, now))),
         ("run", Some(spec.evidence.run.clone())),
         ("tests", tests),
@@ -128,6 +136,7 @@ mod tests {
             "metadata": {"name": "shop-3f9c2e1b0d", "creationTimestamp": "2026-11-26T10:00:00Z"},
             "spec": {
                 "pipeline": "shop", "version": "1.3.0", "commit": commit, "ref": "refs/heads/main", "previous": "shop-0a0a",
+                "difference": {"lines": 412, "files": ["src/cart.py", "src/pay.py"]},
                 "images": [{"name": "api", "repository": "registry.example/shop/api", "digest": format!("sha256:{}", "9".repeat(64))}],
                 "changelog": "### Features\n\n- pay later (aaaaaaa)\n",
                 "evidence": {

@@ -34,6 +34,25 @@ pub struct RunVersion {
     pub message: String,
 }
 
+/// What differs between the commit of a run and that of the Release before it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// Lines that were added or taken out, together; a binary file counts as one. Example: `412`.
+    pub lines: u64,
+    /// Files that differ, by their paths in the repository; absent where there are more than 64 of them or 1 KiB of paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::texts::<64, 256>)]
+    pub files: Option<Vec<String>>,
+}
+
+impl Difference {
+    /// Files that are listed at most.
+    pub const MAX_FILES: usize = 64;
+    /// Longest path that is listed, in bytes.
+    pub const MAX_PATH: usize = 256;
+}
+
 /// A change that breaks what was there, in the words of its commit.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

@@ -225,6 +225,7 @@ impl Draft<'_> {
         self.next.commit.get_or_insert(told.commit);
         if self.next.changes.is_empty() {
             self.next.changes = told.changes;
+            self.next.difference = told.difference;
             self.next.bump = told.bump;
             self.next.breaking = told.breaking;
         }

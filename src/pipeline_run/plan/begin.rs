@@ -123,6 +123,7 @@ impl Draft<'_> {
             self.next.commit.clone_from(&origin.commit);
             self.next.changes.clone_from(&origin.changes);
             self.next.previous.clone_from(&origin.previous);
+            self.next.difference.clone_from(&origin.difference);
             self.next.bump = origin.bump;
             self.next.breaking.clone_from(&origin.breaking);
         }

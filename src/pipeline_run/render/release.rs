@@ -35,6 +35,7 @@ pub fn release(
     commit: &Commit,
 ) -> Manifest {
     let pipeline = &seen.spec.pipeline_ref.name;
+    let previous = status.previous.clone().filter(|previous| *previous != name);
     let released = ReleaseSpec {
         pipeline: pipeline.clone(),
         images: made(status, ArtifactKind::Image).map(image).collect(),
@@ -43,7 +44,8 @@ pub fn release(
             .collect(),
         commit: commit.clone(),
         changes: status.changes.clone(),
-        previous: status.previous.clone().filter(|previous| *previous != name),
+        difference: status.difference.clone().filter(|_| previous.is_some()),
+        previous,
         version: version::of_run(spec, &seen.spec.git_ref, status).map(|number| number.to_string()),
         changelog: Some(changelog::of_run(seen, status)).filter(|notes| !notes.is_empty()),
         published: status.published.clone(),

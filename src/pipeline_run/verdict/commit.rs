@@ -1,6 +1,6 @@
 //! What a Job's pod tells about the commit. Pure.
 
-use super::super::api::{Breaking, Bump, Commit};
+use super::super::api::{Breaking, Bump, Commit, Difference};
 use super::super::observed::Job;
 use super::source_report;
 
@@ -11,6 +11,8 @@ pub struct Told {
     pub commit: Commit,
     /// The commits since the previous Release, newest first.
     pub changes: Vec<Commit>,
+    /// What differs from the previous Release, if that could be told.
+    pub difference: Option<Difference>,
     /// What they ask of the next version, if that was asked.
     pub bump: Option<Bump>,
     /// What they break.
@@ -22,6 +24,7 @@ pub fn commits(job: &Job) -> Option<Told> {
     let report = source_report(job.pod.as_ref())?;
     Some(Told {
         changes: report.commits(),
+        difference: report.difference(),
         bump: report.bump,
         breaking: report.breaking(),
         commit: report.commit?,

@@ -3,7 +3,7 @@
 use super::super::super::observed::{Peer, Versioned};
 use super::super::super::testing::commit;
 use super::*;
-use crate::pipeline_run::api::{Bump, Commit, SkipReason};
+use crate::pipeline_run::api::{Bump, Commit, Difference, SkipReason};
 use crate::provider::api::ProviderType;
 use crate::release::api::Release;
 use crate::runner::report::{SourceReport, StageReport};
@@ -47,6 +47,7 @@ fn built_for(seen: Observed, bump: Bump) -> Observed {
             let mut report = SourceReport {
                 commit: Some(commit('a')),
                 bump: Some(bump),
+                difference: Some(differs()),
                 ..SourceReport::default()
             };
             report.push_change(&Commit {
@@ -57,6 +58,13 @@ fn built_for(seen: Observed, bump: Bump) -> Observed {
             source.message = report.encode();
         })
     })
+}
+
+fn differs() -> Difference {
+    Difference {
+        lines: 12,
+        files: Some(vec!["src/cart.py".into()]),
+    }
 }
 
 fn number(seen: &Observed) -> Option<&str> {
@@ -131,6 +139,7 @@ fn what_cannot_be_taken_back_comes_last_and_the_release_has_it_all() {
     assert_eq!(spec["version"], "1.0.0");
     assert_eq!(spec["published"], json!([sha('e')]));
     assert!(spec["changelog"].as_str().unwrap().contains("### Features"));
+    assert_eq!(spec.get("difference"), None, "the first differs from none");
 }
 
 #[test]
@@ -362,4 +371,11 @@ fn what_had_no_version_is_told_with_the_next_one() {
         "{}",
         task.notes
     );
+    let seen = with_job(then(seen), VERSION, |job| {
+        job.over(NOW, 0, StageReport::default())
+    });
+    let made = plan(&seen, NOW);
+    let spec = &created(&made)[0].body["spec"];
+    assert_eq!(spec["previous"], "api-0");
+    assert_eq!(spec["difference"], json!(differs()));
 }
