@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, TryStreamExt, pin_mut};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
@@ -212,9 +212,11 @@ pub(crate) async fn watch_for<K, T>(
 where
     K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {
-    let versions = watcher::watch_object(api.clone(), name).default_backoff();
-    let found = async {
-        pin_mut!(versions);
+    let mut versions = watcher::watch_object(api.clone(), name)
+        .default_backoff()
+        .boxed();
+    // On the heap, as the stream: stories have many of these, and the stack of a thread holds all of them at once.
+    let found = Box::pin(async move {
         loop {
             // What the watch stumbles over is mended by the next attempt, after its pause.
             match versions.try_next().await {
@@ -227,7 +229,7 @@ where
                 Ok(None) => panic!("{what}: the watch has ended"),
             }
         }
-    };
+    });
     let found = tokio::time::timeout(SOON, found).await;
     found.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"))
 }

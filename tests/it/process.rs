@@ -45,7 +45,7 @@ async fn one_of_two_leads_and_hands_over_within_seconds() {
         let start = Instant::now();
         let code = first.end().await;
         assert_eq!(code, Some(0));
-        wait_for("hand-over", Duration::from_secs(5), async || {
+        wait_for("hand-over", SOON, async || {
             holder(&leases)
                 .await
                 .filter(|holder| holder.starts_with("second"))
@@ -53,7 +53,8 @@ async fn one_of_two_leads_and_hands_over_within_seconds() {
         .await;
         let took = start.elapsed();
         println!("hand-over took {took:?}");
-        assert!(took < Duration::from_secs(4), "{took:?}");
+        // Whoever has to wait until the lease has run out waits for eight to ten seconds.
+        assert!(took < Duration::from_secs(7), "{took:?}");
         let done = api.until_promoted(&stable(&healthy)).await;
         assert_eq!(done.history.len(), 1, "{:?}", done.history);
     })

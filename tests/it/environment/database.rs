@@ -94,14 +94,16 @@ async fn what_a_release_does_to_the_database_says_which_steps_its_rollout_takes(
         let rules = shop.migrations();
         let by_risk = json!({
             "strategy": {"type": "Auto", "auto": {"signals": {
-                "migrations": "High", "majorVersion": "High", "configuration": "Medium"}}},
+                "migrations": "High", "majorVersion": "High", "configuration": "Medium",
+                "changedLines": {"medium": 200}, "changedPaths": [{"paths": ["db/**"], "level": "High"}]}}},
             "traffic": {"drain": "1s", "gatewayAPI": {"generate": {"parentRefs": [{"name": "web"}]}}},
         });
         shop.environment("staging", &json!({"migrations": rules})).await;
         shop.edit_rollout("staging-api", &by_risk).await;
         let bring = async |number: u32| {
             let previous = (number > 1).then(|| format!("shop-{}", number - 1));
-            let more = json!({"version": format!("1.0.{number}"), "previous": previous});
+            let differs = json!({"lines": 12 * number, "files": ["src/cart.py"]});
+            let more = json!({"version": format!("1.0.{number}"), "previous": previous, "difference": differs});
             shop.release_of("shop", number, &["api"], &more).await;
             shop.until_runs("staging", number).await;
             let rollout = shop.rollouts.get("staging-api").await.unwrap();
@@ -122,8 +124,11 @@ async fn what_a_release_does_to_the_database_says_which_steps_its_rollout_takes(
         trail.begin(space).await;
         let (risk, weights) = bring(3).await;
         let risk = risk.unwrap();
-        let because = ["no migrations", "patch version", "not only configuration"];
-        assert_eq!((risk.level, risk.because), (RiskLevel::Low, because.map(str::to_owned).to_vec()));
+        let told = ["no migrations", "patch version", "not only configuration"];
+        let differs = ["changedLines 36", "no changed path that counts"];
+        let because = [&told[..], &differs].concat();
+        assert_eq!(risk.level, RiskLevel::Low);
+        assert_eq!(risk.because, because);
         assert_eq!(weights, ["0", "100", "0"], "blue-green");
     })
     .await;
