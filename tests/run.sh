@@ -43,7 +43,8 @@ unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+
 worlds() {
     local level=1
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then level=3; fi
-    CARGO_PROFILE_TEST_OPT_LEVEL=$level "$cargo" test --lib "$@" -- world:: --nocapture
+    # A world is made of small things that come and go: glibc keeps only seven of a size at hand, and this saves a sixth of the time.
+    GLIBC_TUNABLES=glibc.malloc.tcache_count=2000 CARGO_PROFILE_TEST_OPT_LEVEL=$level "$cargo" test --lib "$@" -- world:: --nocapture
 }
 # These wait more than they compute, but for two that have a Prometheus compute weeks; a third waits for minutes that pass, and
 # a fourth makes hundreds of Jobs, a fifth fetches clients of registries, and a sixth takes programs that are built for it. A browser takes all of the machine: its stories come after the others.

@@ -1,4 +1,4 @@
-//! Writing into JSON without a chance to panic. No I/O.
+//! Reading JSON and writing into it without a chance to panic. No I/O.
 
 use serde_json::{Map, Value};
 
@@ -17,6 +17,17 @@ pub fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) -> bool {
         return false;
     };
     set(object.entry(*key).or_insert(Value::Null), rest, new)
+}
+
+/// What is at a JSON pointer whose keys have nothing escaped. `Value::pointer` copies each key to undo that, and a plan asks
+/// for the same few again and again.
+pub fn at<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
+    let mut keys = pointer.split('/').skip(1);
+    keys.try_fold(value, |value, key| match value {
+        Value::Object(fields) => fields.get(key),
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })
 }
 
 /// An object of these fields. They are moved into it, where `json!` copies what it is given.
@@ -56,6 +67,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_at_a_pointer_is_what_serde_json_finds() {
+        let value = json!({"a": {"b": [1, {"c": null}]}, "": 2});
+        for pointer in [
+            "", "/", "/a", "/a/b", "/a/b/0", "/a/b/1/c", "/a/b/2", "/a/b/c", "/a/b/0/c", "/d",
+        ] {
+            assert_eq!(at(&value, pointer), value.pointer(pointer), "{pointer}");
+        }
+    }
 
     #[test]
     fn objects_on_the_way_are_made() {

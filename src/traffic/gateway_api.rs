@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::division::Division;
 use super::router::{Backends, Reading, Route, Router, Scene};
-use crate::model::json::{object, set};
+use crate::model::json::{at, object, set};
 use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::rollout::api;
@@ -196,7 +196,7 @@ fn reading(route: &Route, backends: &Backends) -> Result<Reading, String> {
 /// Whether the live route has the fields that `rendered` has, as the API server may have added defaults. A server that
 /// does not know sessions drops them, so the note of what was written is what is compared.
 pub(super) fn is_as_wanted(route: &Route, rendered: &Value) -> bool {
-    let notes = rendered.pointer("/metadata/annotations");
+    let notes = at(rendered, "/metadata/annotations");
     let note = notes.and_then(|notes| notes.get(label::SESSION)?.as_str());
     let is_noted = route
         .live
@@ -258,10 +258,7 @@ fn includes(live: &Value, wanted: &Value, is_whole: bool) -> bool {
 
 /// Whether a report is from a Gateway that the route names; those of one that it has left may stand for ever.
 fn is_named(route: &DynamicObject, report: &Value) -> bool {
-    let named = route
-        .data
-        .pointer("/spec/parentRefs")
-        .and_then(Value::as_array);
+    let named = at(&route.data, "/spec/parentRefs").and_then(Value::as_array);
     let of = &report["parentRef"];
     named.is_none_or(|named| {
         named.iter().any(|parent| {
@@ -281,10 +278,7 @@ fn is_named(route: &DynamicObject, report: &Value) -> bool {
 /// told in its own words. Nobody having reported yet is not an acknowledgement.
 pub fn acknowledged(route: &DynamicObject) -> Result<bool, String> {
     let generation = route.metadata.generation.unwrap_or_default();
-    let parents = route
-        .data
-        .pointer("/status/parents")
-        .and_then(Value::as_array);
+    let parents = at(&route.data, "/status/parents").and_then(Value::as_array);
     let reports = parents.into_iter().flatten();
     let reports: Vec<&Value> = reports.filter(|report| is_named(route, report)).collect();
     if reports.is_empty() {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::division::Division;
 use super::{Side, gateway_api, istio, nginx, traefik};
+use crate::model::json;
 use crate::model::label;
 use crate::model::manifest::{Target, is_ours};
 use crate::model::object::ObjectKind;
@@ -56,7 +57,7 @@ impl Route {
 
     /// A field of it.
     pub fn field(&self, pointer: &str) -> Option<&Value> {
-        self.live.data.pointer(pointer)
+        json::at(&self.live.data, pointer)
     }
 
     /// A list in it; empty where it is not there.

@@ -27,9 +27,18 @@ fn half_of(full: i32) -> i32 {
 
 impl Draft<'_> {
     pub(super) fn shift_back(&mut self, live: &Arrangement) {
-        let division = Division::of(self.way_back(live));
+        self.shift_back_to(Side::Stable, self.way_back(live), live);
+    }
+
+    /// The same by way of the canary Service.
+    pub(super) fn shift_back_beside(&mut self, live: &Arrangement) {
+        self.shift_back_to(Side::Canary, self.way_back_beside(live), live);
+    }
+
+    fn shift_back_to(&mut self, side: Side, weight: Weight, live: &Arrangement) {
+        let division = Division::of(weight);
         if division == live.division && self.live.is_even {
-            let answering = self.seen.answering(Side::Stable, &live.stable);
+            let answering = self.seen.answering(side, live.selected_by(side));
             let total = self.spec.replicas;
             return self.wait_for_pods(format!(
                 "{answering} of {total} pods of stable answer again"

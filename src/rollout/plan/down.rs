@@ -151,7 +151,9 @@ impl Draft<'_> {
         let at = self.emergency_at(change)?;
         let since = time_of_day(self.memory.progress.down_since?);
         let (stable, revision) = (&self.stable, &change.revision);
-        let follows = if at <= self.now {
+        let follows = if self.is_withdrawn() {
+            "people decide what follows".to_owned()
+        } else if at <= self.now {
             format!("{revision} gets its traffic until it has one, and its steps go on")
         } else {
             let at = time_of_day(at);

@@ -54,9 +54,12 @@ impl Draft<'_> {
         let revision = self.claimant().clone();
         let answering = self.seen.answering(side, &revision);
         if answering < need {
-            return self.wait_for_pods(format!(
+            self.wait_for_pods(format!(
                 "{answering} of {need} pods of {revision} answer behind their Service"
             ));
+            // No other revision makes room for them: it selects those as well.
+            self.short_of = Some((revision, need));
+            return;
         }
         self.write_selector(side, &revision);
     }

@@ -1,6 +1,6 @@
 //! The one next move of Services and routes towards the wanted split, and whether it is safe. No I/O.
 
-use super::super::api::StableScale;
+use super::super::api::{Change, StableScale};
 use super::super::spec::Routing;
 use super::Draft;
 use super::live::Live;
@@ -49,6 +49,9 @@ impl Draft<'_> {
             Move::Select(side, revision) => self.select(side, &revision),
             Move::Shift(division) if !division.reaches_canary() && self.is_way_back() => {
                 self.shift_back(&live);
+            }
+            Move::Shift(division) if self.is_way_back_beside(&live, &division) => {
+                self.shift_back_beside(&live);
             }
             Move::Shift(division) => self.shift(&live, &division),
         }
@@ -157,8 +160,8 @@ impl Draft<'_> {
         let has_all = live.share_of(&change.revision) == Weight::FULL
             && live.stable == change.revision
             && self.seen.ready(&self.stable) == 0;
-        let is_in_need =
-            is_strange && !self.is_ahead_of_steps(live) && (has_all || self.is_emergency(change));
+        let is_needed = has_all || (self.is_emergency(change) && !self.is_held_back(change, live));
+        let is_in_need = is_strange && !self.is_ahead_of_steps(live) && is_needed;
         if self.may_promote(live) || is_in_need {
             return Arrangement::all_to(&change.revision);
         }
@@ -186,6 +189,14 @@ impl Draft<'_> {
         wanted.min(carried.max(live.weight()))
     }
 
+    /// Whether the change is withdrawn, and something else serves behind a Service: it gets nothing then before people say
+    /// so, not even where stable is down.
+    fn is_held_back(&self, change: &Change, live: &Arrangement) -> bool {
+        let mut selected = [&live.stable, &live.canary].into_iter();
+        let serves = selected.any(|it| *it != change.revision && self.seen.ready(it) > 0);
+        self.is_withdrawn() && serves
+    }
+
     /// The largest share that the pods of a side can take: those that answer, but for those that it was told to do without.
     fn carried_by(&self, side: Side, revision: &Revision) -> Weight {
         if self.spec.replicas <= 0 {
@@ -200,15 +211,35 @@ impl Draft<'_> {
     /// What is shifted on the way back. Stable that has gone down with the weight takes back what it can by now, unless
     /// the other side does not answer anyway.
     pub(super) fn way_back(&self, live: &Arrangement) -> Weight {
-        let is_full = self.spec.stable_scale == StableScale::Full;
-        let is_dead = self.seen.answering(Side::Canary, &live.canary) == 0
-            || self.seen.faults(&live.canary).next().is_some();
-        if is_full || is_dead || live.stable != self.stable {
+        if !self.goes_back_bit_by_bit(Side::Canary, live) || live.stable != self.stable {
             return Weight::ZERO;
         }
         self.carried_by(Side::Stable, &live.stable)
             .rest()
             .min(live.weight())
+    }
+
+    /// The same where stable has lost its own Service, and comes back by way of the other one.
+    pub(super) fn way_back_beside(&self, live: &Arrangement) -> Weight {
+        if !self.goes_back_bit_by_bit(Side::Stable, live) {
+            return Weight::FULL;
+        }
+        self.carried_by(Side::Canary, &live.canary)
+            .max(live.weight())
+    }
+
+    /// Whether that is what stable takes back, and the side that loses answers meanwhile.
+    fn goes_back_bit_by_bit(&self, losing: Side, live: &Arrangement) -> bool {
+        let revision = live.selected_by(losing);
+        let is_dead = self.seen.answering(losing, revision) == 0
+            || self.seen.faults(revision).next().is_some();
+        self.spec.stable_scale != StableScale::Full && !is_dead
+    }
+
+    /// Whether a move gives stable everything by way of the canary Service, because its own selects something else.
+    fn is_way_back_beside(&self, live: &Arrangement, division: &Division) -> bool {
+        let is_beside = live.canary == self.stable && live.stable != self.stable;
+        self.is_way_back() && is_beside && division.weight == Weight::FULL
     }
 
     /// All steps are done, the canary has all of the traffic and all of the pods; or we are past that point.

@@ -6,7 +6,7 @@ use super::super::cookie;
 use super::super::division::{Division, Match};
 use super::super::pair::Pair;
 use super::super::router::{Backends, Scene};
-use crate::model::json::set;
+use crate::model::json::{at, set};
 use crate::model::weight::Weight;
 
 pub(super) fn backend(name: &str, port: i32) -> Value {
@@ -46,10 +46,8 @@ fn is_added(rule: &Value, backends: &Backends) -> bool {
 
 /// Whether a filter sends copies to the canary Service.
 fn is_mirror(filter: &Value, backends: &Backends) -> bool {
-    filter
-        .pointer("/requestMirror/backendRef/name")
-        .and_then(Value::as_str)
-        == Some(backends.canary.as_str())
+    let name = at(filter, "/requestMirror/backendRef/name");
+    name.and_then(Value::as_str) == Some(backends.canary.as_str())
 }
 
 /// The same rules with another division, and nothing else changed.
@@ -175,7 +173,7 @@ pub(super) fn route_of(before: &Value, driven: &Value, backends: &Backends) -> V
         return Vec::new();
     }
     let headers = |rule: &Value| {
-        let headers = rule.pointer("/matches/0/headers").and_then(Value::as_array);
+        let headers = at(rule, "/matches/0/headers").and_then(Value::as_array);
         headers.cloned().unwrap_or_default()
     };
     let own = headers(driven);
@@ -190,9 +188,7 @@ pub(super) fn mirrored(rule: &Value, backends: &Backends) -> Weight {
     let mut filters = filters.into_iter().flatten();
     let filter = filters.find(|filter| is_mirror(filter, backends));
     filter.map_or(Weight::ZERO, |filter| {
-        let percent = filter
-            .pointer("/requestMirror/percent")
-            .and_then(Value::as_i64);
+        let percent = at(filter, "/requestMirror/percent").and_then(Value::as_i64);
         percent.and_then(Weight::new).unwrap_or(Weight::FULL)
     })
 }

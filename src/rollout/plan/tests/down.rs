@@ -2,6 +2,7 @@
 
 use super::decision::decided;
 use super::*;
+use crate::rollout::api::Stuck;
 use crate::rollout::testing::switched;
 
 /// Remembers that stable has been down since then.
@@ -103,6 +104,27 @@ fn a_fix_comes_in_beside_a_dead_stable_and_what_was_superseded() {
     assert_eq!(shifted_to(&plan(&beside("3", "2", 10), later(30))), Some(0));
     let idle = plan(&beside("3", "2", 0), later(30));
     assert_eq!(selected(&idle, "api-canary"), Some(v3));
+}
+
+#[test]
+fn a_change_that_is_withdrawn_takes_nothing_from_what_serves_in_the_place_of_stable() {
+    let mut extra = ten_then_half();
+    extra["rollback"] = json!({"on": []});
+    let withdrawn = |mut seen: Observed| {
+        seen.wanted = Wanted::Spec(spec("3", &extra).into());
+        let progress = seen.status.progress.as_mut().unwrap();
+        progress.change.as_mut().unwrap().stuck = Some(Stuck {
+            reason: "CrashLoop".into(),
+            message: "exit 1".into(),
+            since: NOW,
+            withdrawn: true,
+        });
+        plan(&seen, later(30))
+    };
+    assert_eq!(shifted_to(&withdrawn(beside("2", "3", 45))), Some(0));
+    let v2 = revision("2", &ten_then_half());
+    let alone = withdrawn(beside("2", "3", 45).crashing(&v2));
+    assert_eq!(shifted_to(&alone), Some(100), "nothing else serves");
 }
 
 #[test]

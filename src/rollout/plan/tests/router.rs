@@ -754,6 +754,27 @@ fn a_service_of_peoples_is_narrowed_to_what_takes_the_place_of_a_stable_that_is_
     );
 }
 
+/// A Service that is wide selects pods of all revisions, so none of them go before it is narrowed.
+#[test]
+fn pods_that_a_service_of_peoples_waits_for_wait_for_no_others_to_go() {
+    let mut extra = of_peoples();
+    extra["strategy"]["stableScale"] = "WithWeight".into();
+    let (v1, v2, older) = (
+        revision_of(&extra),
+        revision("2", &extra),
+        revision("3", &extra),
+    );
+    let mut seen = under_way(&extra, 0, 1, 0).with_set(&older, 4);
+    seen.sets.retain(|set| set.revision != v1);
+    seen.pods.retain(|pod| pod.revision != v1);
+    theirs(&mut seen, None);
+    seen.status.progress.as_mut().unwrap().down_since = Some(NOW);
+    let waiting = plan(&seen, later(30));
+    assert_eq!(narrowed(&waiting), None, "one pod is not enough");
+    assert_eq!(scaled(&waiting, &older), None);
+    assert_eq!(scaled(&waiting, &v2), Some(2));
+}
+
 #[test]
 fn a_service_that_somebody_widens_in_the_middle_needs_one_pod_to_be_narrowed_again() {
     let extra = of_peoples();

@@ -4,6 +4,7 @@ use super::*;
 use crate::check::Outcome;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
+use crate::rollout::api::Failure;
 use crate::rollout::observed::Hook;
 
 fn with_strategy(strategy: &Value) -> Value {
@@ -165,6 +166,39 @@ fn stable_that_has_gone_down_takes_back_what_it_can_and_grows() {
     );
     assert_eq!(shifted_to(&failed(3, 50)), Some(25));
     assert_eq!(shifted_to(&failed(4, 50)), Some(0));
+}
+
+/// v2 is given up when it has both Services already.
+#[test]
+fn stable_that_has_lost_its_service_takes_back_what_it_can_by_the_other_one() {
+    let mut extra = ten_then_half();
+    extra["strategy"]["stableScale"] = "WithWeight".into();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let failed = |stable, weight| {
+        let mut status = at_step(&v1, &v2, 3, NOW);
+        let progress = status.progress.as_mut().unwrap();
+        let change = progress.change.take().unwrap();
+        progress.failed = Some(Failure {
+            revision: change.revision,
+            reason: "AnalysisFailed".into(),
+            message: "errors".into(),
+            at: NOW,
+            promotion: None,
+        });
+        untouched(spec("2", &extra))
+            .with_set(&v1, stable)
+            .promoted(&v1, NOW)
+            .with_set(&v2, 4)
+            .with_traffic(&v2, &v1, weight)
+            .remembering(status)
+    };
+    let back = |stable, weight| shifted_to(&plan(&failed(stable, weight), later(2)));
+    assert_eq!(back(1, 0), Some(25), "one pod cannot take it all");
+    assert_eq!(back(3, 25), Some(75));
+    assert_eq!(back(3, 75), None);
+    assert_eq!(back(4, 75), Some(100));
+    let dead = failed(1, 0).crashing(&v2);
+    assert_eq!(shifted_to(&plan(&dead, later(2))), Some(100));
 }
 
 #[test]
