@@ -1,5 +1,5 @@
 #!/bin/sh
-# Looks at every page with axe and Lighthouse: check-pages.sh http://app:8080
+# Looks at every page with axe and Lighthouse: check-pages.sh http://web:8080
 set -eu
 mkdir -p axe lighthouse
 axe "$1/" > axe/index.json

@@ -21,6 +21,7 @@ async fn the_platform_of_the_sample_passes_every_row_of_the_matrix_and_is_signed
     with_app(async |app| {
         let registry = app.cluster.node.registry();
         let trixie = image::base::debian_of(registry, "trixie").await.unwrap();
+        let scanner = image::base::scanner(registry).await.unwrap();
         let (private, _) = new_key();
         keep_key(app, &private).await;
         let mut workflow = Workflow::new(app, "platform").await;
@@ -29,14 +30,9 @@ async fn the_platform_of_the_sample_passes_every_row_of_the_matrix_and_is_signed
                 "ci/gitleaks:8",
                 image::base::named(registry, "gitleaks").await.unwrap(),
             ),
-            (
-                "ci/syft:1",
-                image::base::named(registry, "syft").await.unwrap(),
-            ),
-            (
-                "ci/scanner:1",
-                image::base::named(registry, "scanner").await.unwrap(),
-            ),
+            // It has both tools, and a shell.
+            ("ci/syft:1", scanner.clone()),
+            ("ci/scanner:1", scanner),
             ("ci/k6:1", image::base::named(registry, "k6").await.unwrap()),
             ("ci/browser:1", tools(registry, "browser", &trixie).await),
         ] {

@@ -25,7 +25,11 @@ pub(super) fn settle(pipeline: &mut Value, url: &str, place: &str, images: &Imag
     git.insert("insecure".to_owned(), json!(true));
     git.remove("provider");
     git.remove("credentials");
-    spec.as_object_mut().unwrap().remove("webhook");
+    // Published releases are told by webhooks only, so where they are a trigger it stays.
+    let mut triggers = spec["triggers"].as_array().into_iter().flatten();
+    if triggers.all(|trigger| trigger.get("release").is_none()) {
+        spec.as_object_mut().unwrap().remove("webhook");
+    }
     spec["polling"] = json!({"interval": "1s"});
     walk(spec, place, images);
     let text = pipeline.to_string();
