@@ -31,7 +31,7 @@ build() {
     if [[ -z $needs_node ]]; then return; fi
     "$testbed" exec alertmanager -- --version > /dev/null || return
     "$testbed" build syft gitea gitops || return
-    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then "$testbed" build osv-scanner cosign vault sigstore || return; fi
+    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then "$testbed" build osv-scanner gitleaks k6 cosign vault sigstore || return; fi
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
 # What the dashboard serves, and its unit tests; the stories of the API server look at it with a browser.
@@ -69,7 +69,7 @@ node() {
     local long='back::aborted_at_each_step strategy::auto_takes sick:: strategy::stable_goes operator::process:: operator::database:: operator::when_its_pod'
     long+=' slo::a_promotion slo::a_change compare::a_canary_as_ill analysis::no_requests analysis::a_value_that_flaps'
     long+=' fault::a_re build::the_same_commit change::the_size change::a_newer config::an_autoscaler strategy::people_hold'
-    long+=' library:: migrate::alembic gitops::a_service supply::a_key_service supply::an_account'
+    long+=' library:: workflow:: migrate::alembic gitops::a_service supply::a_key_service supply::an_account'
     local at_once=3
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long= at_once=2; fi
     cargo=$cargo at_once=$at_once skipped=${long:+--skip ${long// / --skip }} "$testbed" run --node -- bash -c \

@@ -6,12 +6,14 @@
 //! - [`gitea::Gitea`]: a real git provider. [`git`]: a git server that fails as told.
 //! - [`load`]: open-loop requests, each of which is answered once or counted as lost; also `slipway-load`.
 //! - [`mail`]: a mail server that keeps what it is sent. [`vault::Vault`]: a key service. [`sigstore::Sigstore`]: Fulcio and Rekor.
+//! - [`advisories::Advisories`]: what is known to be vulnerable, as osv.dev tells it.
 //! - [`bench`]: what the operator costs.
 //! - [`operator::install`]: this repository's operator in it. [`demo::story`]: what `make demo` tells and tests assert.
 //! - `cargo run -p testbed -- up|down|status|env|run`: the same for people and scripts.
 //!
 //! Where `SLIPWAY_TEST_KUBECONFIG` names a cluster, that one is used and none is started.
 
+pub mod advisories;
 pub mod bench;
 mod certs;
 mod control_plane;

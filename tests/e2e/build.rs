@@ -309,7 +309,7 @@ async fn an_image_for_two_platforms_is_an_index_that_has_its_tags_once_everythin
 }
 
 /// The digest of a tag in the node's registry, and what is there.
-async fn tagged(image: &str, tag: &str) -> (String, Value) {
+pub(crate) async fn tagged(image: &str, tag: &str) -> (String, Value) {
     let (registry, repository) = image.split_once('/').unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{registry}/v2/{repository}/manifests/{tag}");

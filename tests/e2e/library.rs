@@ -119,14 +119,15 @@ fn is_refused(run: &Value) {
     assert_eq!(gate(run, "findings")["result"], "Failed", "{run:#}");
 }
 
-fn gate(run: &Value, name: &str) -> Value {
+/// What a gate has said.
+pub(crate) fn gate(run: &Value, name: &str) -> Value {
     let gates = run["gates"].as_array().unwrap();
     let found = gates.iter().find(|gate| gate["name"] == name);
     found.unwrap().clone()
 }
 
 /// Prints what became of each stage and gate.
-fn tell(run: &Value) {
+pub(crate) fn tell(run: &Value) {
     for stage in run["stages"].as_array().into_iter().flatten() {
         eprintln!(
             "stage {}: {} {} {} to {}",
@@ -181,7 +182,7 @@ async fn pipeline(app: &App, url: &str) -> Value {
 }
 
 /// The files of a folder, by their paths in it.
-fn files(folder: &Path, prefix: &str) -> Vec<(String, String)> {
+pub(crate) fn files(folder: &Path, prefix: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();

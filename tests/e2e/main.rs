@@ -48,3 +48,4 @@ mod slo; // error budgets, and promotions that burn them
 mod rights; // what the operator may do, and does; has to run after all others
 mod strategy; // blue-green, rolling and the rest, and people who step in
 mod supply; // what is signed, and who asks for it
+mod workflow; // the samples of whole workflows, with their scripts

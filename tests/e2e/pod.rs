@@ -41,7 +41,7 @@ http.server.test(http.server.SimpleHTTPRequestHandler, port=8000)";
 async fn a_stage_has_its_services_secrets_parameters_and_caches_in_a_restricted_pod() {
     with_app(async |app| {
         restrict(app).await;
-        let storage = Storage::make(app).await;
+        let storage = Storage::make(app, "caches", "shop").await;
         let registry = app.cluster.node.registry();
         let git = GitServer::start_on(registry.rsplit_once(':').unwrap().0.parse().unwrap())
             .await
@@ -241,38 +241,39 @@ fn hides(text: &str) {
 }
 
 /// A volume on the node, for caches.
-struct Storage {
+pub(crate) struct Storage {
     folder: PathBuf,
 }
 
 impl Storage {
-    async fn make(app: &App) -> Self {
+    /// With a claim of this name, for this Pipeline.
+    pub(crate) async fn make(app: &App, claim: &str, pipeline: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let folder = std::env::temp_dir().join(format!("slipway-caches-{}", app.namespace));
         // The kubelet makes the folder of a Pipeline in it as its own user; others have to get in.
-        std::fs::create_dir_all(folder.join("shop")).unwrap();
-        for path in [folder.clone(), folder.join("shop")] {
+        std::fs::create_dir_all(folder.join(pipeline)).unwrap();
+        for path in [folder.clone(), folder.join(pipeline)] {
             std::fs::set_permissions(path, PermissionsExt::from_mode(0o777)).unwrap();
         }
         let size = json!({"storage": "1Gi"});
         let volume = json!({"metadata": {"name": app.namespace}, "spec": {
             "capacity": size, "accessModes": ["ReadWriteMany"], "hostPath": {"path": folder},
         }});
-        let claim = json!({"metadata": {"name": "caches"}, "spec": {
+        let wanted = json!({"metadata": {"name": claim}, "spec": {
             "accessModes": ["ReadWriteMany"], "resources": {"requests": size},
             "volumeName": app.namespace, "storageClassName": "",
         }});
         create::<PersistentVolume>(&Api::all(app.client.clone()), volume).await;
         create::<PersistentVolumeClaim>(
             &Api::namespaced(app.client.clone(), &app.namespace),
-            claim,
+            wanted,
         )
         .await;
         let claims: Api<PersistentVolumeClaim> =
             Api::namespaced(app.client.clone(), &app.namespace);
         wait_for("the claim has its volume", SOON, async || {
-            let claim = claims.get("caches").await.unwrap();
-            let phase = claim
+            let found = claims.get(claim).await.unwrap();
+            let phase = found
                 .status
                 .and_then(|status| status.phase)
                 .unwrap_or_default();
@@ -282,7 +283,7 @@ impl Storage {
         Self { folder }
     }
 
-    async fn remove(self, app: &App) {
+    pub(crate) async fn remove(self, app: &App) {
         let volumes: Api<PersistentVolume> = Api::all(app.client.clone());
         volumes
             .delete(&app.namespace, &DeleteParams::default())

@@ -71,7 +71,7 @@ pub(crate) async fn keep_key(app: &App, private: &str) {
 }
 
 /// Makes a Secret that stages may use.
-async fn keep(app: &App, name: &str, data: &Value) {
+pub(crate) async fn keep(app: &App, name: &str, data: &Value) {
     let secret = json!({
         "metadata": {"name": name, "labels": {"slipway.dev/use": "pipelines"}},
         "stringData": data,

@@ -20,8 +20,9 @@ pub async fn named(registry: &str, name: &str) -> Result<String> {
         "syft" => syft(registry).await,
         "cosign" => cosign(registry).await,
         "scanner" => scanner(registry).await,
+        "gitleaks" | "k6" => tool(registry, name).await,
         _ => bail!(
-            "the testbed has the images busybox, debian, gitea, buildkit, buildah, syft, cosign and scanner, not {name}"
+            "the testbed has the images busybox, debian, gitea, buildkit, buildah, syft, cosign, scanner, gitleaks and k6, not {name}"
         ),
     }
 }
@@ -142,6 +143,21 @@ pub async fn cosign(registry: &str) -> Result<String> {
         &files,
     )
     .await
+}
+
+/// gitleaks or k6, each a program that needs nothing, with a shell for scripts.
+pub async fn tool(registry: &str, name: &str) -> Result<String> {
+    programs::ensure(&[name]).await?;
+    let files = [
+        ("busybox", program("busybox")?),
+        (name, programs::path_of(name)?),
+        ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
+    ];
+    let dockerfile = format!(
+        "{}COPY {name} /bin/{name}\n",
+        include_str!("tool.Dockerfile")
+    );
+    of_files(registry, &format!("testbed/{name}"), &dockerfile, &files).await
 }
 
 /// osv-scanner with a small database of ours, since the real ones cannot be had here, and syft for what is in images.

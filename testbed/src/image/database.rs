@@ -21,3 +21,19 @@ pub async fn database(registry: &str) -> Result<String> {
     })
     .await
 }
+
+/// The same server as it is beside tests: started as the image `postgres` of Docker Hub is, by `POSTGRES_PASSWORD` alone.
+pub async fn postgres(registry: &str) -> Result<String> {
+    const SCRIPT: &str = include_str!("serve-postgres.sh");
+    let dockerfile = format!(
+        "FROM {}\nCOPY --chmod=755 serve-postgres /usr/local/bin/serve-postgres\nENTRYPOINT [\"serve-postgres\"]\n",
+        database(registry).await?
+    );
+    let tag = base::tag(&[dockerfile.as_bytes(), SCRIPT.as_bytes()]);
+    super::ensure(registry, "testbed/postgres", &tag, &[], async |work| {
+        fs::write(work.join("serve-postgres"), SCRIPT)?;
+        fs::write(work.join("Dockerfile"), &dockerfile)?;
+        Ok(work.to_owned())
+    })
+    .await
+}

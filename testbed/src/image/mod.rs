@@ -17,7 +17,7 @@ use crate::programs::{lock, short_hex};
 use crate::progress::Ticker;
 use crate::settings::Settings;
 
-pub use database::database;
+pub use database::{database, postgres};
 pub use program::{program_image, program_image_on};
 
 /// Builds the Dockerfile in `context` and pushes it as `<registry>/<name>:<hash of the context>`, which is returned.

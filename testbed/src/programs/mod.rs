@@ -122,6 +122,13 @@ const FAMILIES: &[Family] = &[
             "github.com/google/osv-scanner/v2/cmd/osv-scanner",
         )],
     ),
+    // Looks for secrets.
+    plain(
+        "gitleaks",
+        &[("gitleaks", "github.com/zricethezav/gitleaks/v8")],
+    ),
+    // Makes load, and says how it was answered.
+    plain("k6", &[("k6", "go.k6.io/k6")]),
     Family {
         ldflags: "-X github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion=v1.9.1",
         ..plain(
