@@ -98,9 +98,12 @@ fn about(records: &[Value], query: &Value) -> Value {
         let affected = record["affected"].as_array();
         let mut affected = affected.into_iter().flatten();
         affected.any(|affected| {
-            affected["package"]["name"] == package["name"]
-                && affected["package"]["ecosystem"] == package["ecosystem"]
-                && is_within(&affected["ranges"], version)
+            let same =
+                |field: &str| affected.pointer(&format!("/package/{field}")) == package.get(field);
+            let ranges = affected.get("ranges");
+            same("name")
+                && same("ecosystem")
+                && ranges.is_some_and(|ranges| is_within(ranges, version))
         })
     };
     let found: Vec<&Value> = records.iter().filter(is_hit).collect();

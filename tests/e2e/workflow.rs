@@ -184,6 +184,11 @@ async fn tools(registry: &str, folder: &str, base: &str) -> String {
     built.unwrap()
 }
 
+/// Text that is written for each of the first numbers.
+fn repeated(times: u32, text: impl Fn(u32) -> String) -> String {
+    (0..times).map(text).collect::<Vec<_>>().concat()
+}
+
 fn stage<'a>(run: &'a Value, name: &str) -> &'a Value {
     let stages = run["stages"].as_array().unwrap();
     stages.iter().find(|stage| stage["name"] == name).unwrap()

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Workflow, digest, gates_are, stage};
+use super::{Workflow, digest, gates_are, repeated, stage};
 use crate::app::with_app;
 use crate::cluster::in_tree;
 use crate::library::gate;
@@ -71,12 +71,8 @@ fn slow_sums() -> String {
 
 /// A commit in which every tool finds something.
 fn hasty() -> Vec<(&'static str, String)> {
-    let untested: String = (0..80)
-        .map(|n| format!("def f{n}(a): return a+{n}\n"))
-        .collect();
-    let branches: String = (0..12)
-        .map(|n| format!("    if a == {n}:\n        return {n}\n"))
-        .collect();
+    let untested = repeated(80, |n| format!("def f{n}(a): return a+{n}\n"));
+    let branches = repeated(12, |n| format!("    if a == {n}:\n        return {n}\n"));
     let extra = format!(
         "import os\nimport subprocess\n{untested}def g(a):\n    subprocess.call(a, shell=True)\n{branches}"
     );

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testbed::image;
 
-use super::{Workflow, digest, gates_are, stage, tools};
+use super::{Workflow, digest, gates_are, repeated, stage, tools};
 use crate::app::with_app;
 use crate::library::gate;
 use crate::supply::{keep_key, new_key};
@@ -131,9 +131,7 @@ fn is_refused(run: &Value) {
 
 /// A commit in which every tool finds something.
 fn hasty() -> Vec<(&'static str, String)> {
-    let untested: String = (0..60)
-        .map(|n| format!("\n\ndef f{n}(a):\n    return a + {n}\n"))
-        .collect();
+    let untested = repeated(60, |n| format!("\n\ndef f{n}(a):\n    return a + {n}\n"));
     let token = format!("ghp_{}", "x9Kq2LmZ7Rt4Wv8Yb3Nc6Hd1Jf5Gs0Pa2Eu7");
     let extra = format!(
         "import os\nimport subprocess\n\nTOKEN = \"{token}\"\n{untested}\n\ndef run(a):\n    eval(a)\n    subprocess.call(a, shell=True)\n"

@@ -62,7 +62,7 @@ fn walk(value: &mut Value, place: &str, images: &Images) {
                 *text = format!("{place}/backup/{path}");
             }
         }
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

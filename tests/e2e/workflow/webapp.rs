@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testbed::image;
 
-use super::{Workflow, digest, gates_are, stage};
+use super::{Workflow, digest, gates_are, repeated, stage};
 use crate::app::with_app;
 use crate::library::gate;
 use crate::pod::Storage;
@@ -108,12 +108,8 @@ fn is_refused(run: &Value) {
 
 /// A commit in which every tool finds something.
 fn hasty() -> Vec<(&'static str, String)> {
-    let untested: String = (0..40)
-        .map(|n| format!("\n\ndef f{n}(a):\n    return a + {n}\n"))
-        .collect();
-    let branches: String = (0..16)
-        .map(|n| format!("    if a == {n}:\n        return {n}\n"))
-        .collect();
+    let untested = repeated(40, |n| format!("\n\ndef f{n}(a):\n    return a + {n}\n"));
+    let branches = repeated(16, |n| format!("    if a == {n}:\n        return {n}\n"));
     let extra = format!(
         "import os\nimport subprocess\n{untested}\n\ndef choose(a):\n    subprocess.call(a, shell=True)\n{branches}"
     );
